@@ -1,0 +1,252 @@
+"""The typed schema of `params.yaml`: one class per stage, no defaults (those live in `conf/` alone), unknown keys fail."""
+
+import difflib
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
+from yaml import YAMLError
+
+from mygo.errors import UserError
+
+Share = Annotated[float, Field(gt=0, le=1)]  # a part of something: 0 < x <= 1
+Chance = Annotated[float, Field(ge=0, lt=1)]
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+Count = Annotated[int, Field(ge=1)]
+
+Predict = Literal["assistant", "full"]
+ScoreName = Literal["quality", "weighted", "normalized", "raw", "perplexity", "length"]
+StrategyName = Literal["top", "random", "full"]
+
+
+class Section(BaseModel):
+    """A group of keys: strict types, finite numbers, no unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, frozen=True)
+
+
+class HubDataset(Section):
+    """One data set of the hub, read at a pinned revision (a commit hash, a tag or a branch; the commit is recorded)."""
+
+    name: str
+    revision: str
+    subset: str | None
+    split: str
+    data_files: str | None
+    source_dataset: str
+
+
+class HubBenchmark(Section):
+    name: str
+    revision: str
+
+
+class BenchmarkParams(Section):
+    source: Literal["mini_world", "csv", "hub"]
+    path: str
+    hub: HubBenchmark
+
+
+class MiniWorldParams(Section):
+    """Size of the synthetic world and of the two tiny models that are pretrained on half of it."""
+
+    facts: Annotated[int, Field(ge=64)]
+    samples: Annotated[int, Field(ge=100)]
+    corrupted: Chance
+    known: Share
+    pretrain_steps: Count
+
+
+class PrepareParams(Section):
+    source: Literal["mini_world", "local", "hub"]
+    path: str
+    format: Literal["auto", "messages", "sharegpt", "alpaca", "prompt_completion", "text"]
+    label_column: str | None
+    hub: list[HubDataset]
+    warmup_ratio: Share
+    base_models: bool
+    benchmark: BenchmarkParams
+    mini_world: MiniWorldParams
+
+
+class ConvertParams(Section):
+    family: Literal["select_moe", "quality_gate"]
+    base_model: str
+    revision: str | None
+    trash_expert_mode: Literal["zero", "noise", "custom"]
+    trash_expert_module: str | None
+    quality_gate_init_mean: float
+    quality_gate_init_std: NotNegative
+    dtype: Literal["auto", "float32", "bfloat16"]
+    tolerance: NotNegative
+    memory_efficient: bool
+
+
+class QualityLossParams(Section):
+    type: Literal["sigmoid", "linear", "mse", "beta_moment_matching", "mean_variance_regularization", "custom"]
+    weight: NotNegative
+    averaging: Literal["sample_wise", "token_wise"]
+    function: str | None
+    beta_target_mean: Chance
+    beta_target_var: NotNegative
+    w_mean: NotNegative
+    w_var: NotNegative
+    lambda_var: NotNegative
+
+
+class LoraParams(Section):
+    r: Count
+    alpha: Positive
+    dropout: Chance
+    target_modules: Annotated[list[str], Field(min_length=1)]
+
+
+class TrainingParams(Section):
+    """What warm-up and fine-tuning share. `batch_size` is the global one, `micro_batch_size` what one device holds."""
+
+    epochs: Count
+    learning_rate: Positive
+    batch_size: Count
+    micro_batch_size: Count
+    max_length: Annotated[int, Field(ge=8)]
+    predict: Predict
+    mask_role_markers: bool
+    lr_scheduler: Literal["linear", "cosine", "constant", "constant_with_warmup"]
+    warmup_ratio: Chance
+    weight_decay: NotNegative
+    max_grad_norm: Positive
+    gradient_checkpointing: bool
+    dtype: Literal["auto", "float32", "bfloat16"]
+    lora: LoraParams
+
+    @model_validator(mode="after")
+    def _micro_batches_fill_the_batch(self) -> "TrainingParams":
+        if self.batch_size % self.micro_batch_size:
+            raise ValueError(f"batch_size {self.batch_size} is not a multiple of micro_batch_size {self.micro_batch_size}")
+        return self
+
+
+class WarmupParams(TrainingParams):
+    trainable: Literal["full_rank", "lora"]
+    save: Literal["complete", "trained_only"]
+    load_balancing_weight: NotNegative
+    quality_loss: QualityLossParams
+
+
+class CollectParams(Section):
+    checkpoint: Annotated[int | Literal["last"], Field()]
+    tokens_per_batch: Annotated[int, Field(ge=16)]
+    max_length: Annotated[int, Field(ge=8)]
+    shard_size: Count
+    tokens: bool
+    dtype: Literal["auto", "float32", "bfloat16"]
+
+    @model_validator(mode="after")
+    def _a_sample_fits(self) -> "CollectParams":
+        if self.max_length > self.tokens_per_batch:
+            raise ValueError(f"max_length {self.max_length} is more than tokens_per_batch {self.tokens_per_batch}")
+        return self
+
+
+class SelectParams(Section):
+    score: ScoreName
+    strategy: StrategyName
+    order: Literal["highest", "lowest", "middle"]
+    ratio: Share
+    alpha: NotNegative
+    eps: Positive
+    tau: NotNegative
+    good_label: str | bool | int | float
+
+
+class FinetuneParams(TrainingParams):
+    base_model: str
+    revision: str | None
+
+
+class EvalParams(Section):
+    tasks: Annotated[list[str], Field(min_length=1)]
+    num_fewshot: Annotated[int, Field(ge=0)] | None
+    limit: Annotated[int, Field(ge=1)] | None
+    batch_size: Count
+    merge_adapter: bool
+    apply_chat_template: bool
+    max_length: Annotated[int, Field(ge=8)] | None
+    dtype: Literal["auto", "float32", "bfloat16"]
+
+
+class LaunchParams(Section):
+    accelerate_config: str
+
+
+class Params(Section):
+    seed: Annotated[int, Field(ge=0, lt=2**32)]
+    prepare: PrepareParams
+    convert: ConvertParams
+    warmup: WarmupParams
+    collect: CollectParams
+    select: SelectParams
+    finetune: FinetuneParams
+    eval: EvalParams
+    launch: LaunchParams
+
+
+def load_params(path: str | Path = "params.yaml") -> Params:
+    """Read and check all of `params.yaml`, so that a mistake in any stage's key stops the first one.
+
+    Raises `UserError`: `select.ratio: got 1.5; takes a number greater than 0 and at most 1`.
+    """
+    try:
+        raw = OmegaConf.to_container(OmegaConf.load(path), resolve=True)  # reads 1e-05 as a number, which plain YAML 1.1 does not
+    except FileNotFoundError:
+        raise UserError(f"{path}: not found; run stages from the root of the repository") from None
+    except (YAMLError, OmegaConfBaseException) as error:
+        raise UserError(f"{path}: not readable as YAML ({' '.join(str(error).split())})") from None
+    return check_params(raw)
+
+
+def check_params(raw: Any) -> Params:
+    """Check a nested dict of parameters. Raises `UserError` naming the first key that is wrong."""
+    try:
+        return Params.model_validate(raw)
+    except ValidationError as error:
+        raise UserError(_sentence(error.errors())) from None
+
+
+def _sentence(errors: list[ErrorDetails]) -> str:
+    """The first wrong key; a key that takes one of several types has an error for each of them."""
+    error = errors[0]
+    location = _location(error)
+    key = ".".join(map(str, location)) or "params.yaml"
+    if error["type"] == "extra_forbidden":
+        return f"{key}: unknown key; {_known_keys(location)}"
+    if error["type"] == "missing":
+        return f"{key}: missing; conf/ holds its default"
+    if error["type"] == "value_error":
+        return f"{key}: {error['msg'].removeprefix('Value error, ')}"
+    takes = [other["msg"].removeprefix("Input should be ") for other in errors if _location(other) == location]
+    return f"{key}: got {error['input']!r}; takes {' or '.join(dict.fromkeys(takes))}"
+
+
+def _location(error: ErrorDetails) -> list[int | str]:
+    return [part for part in error["loc"] if not _is_union_branch(part)]
+
+
+def _is_union_branch(part: int | str) -> bool:
+    return isinstance(part, str) and (part in ("int", "float", "str", "bool", "constrained-int") or "[" in part)
+
+
+def _known_keys(location: list[int | str]) -> str:
+    section: Any = Params
+    for part in location[:-1]:
+        if isinstance(part, str):
+            annotation = section.model_fields[part].annotation
+            section = next((arg for arg in get_args(annotation) if hasattr(arg, "model_fields")), annotation)
+    names = sorted(section.model_fields)
+    close = difflib.get_close_matches(str(location[-1]), names, n=1)
+    hint = f"did you mean {close[0]}? " if close else ""
+    return f"{hint}{'.'.join(map(str, location[:-1])) or 'the top level'} takes {', '.join(names)}"
