@@ -148,6 +148,7 @@ def _render_by_prefixes(tokenizer: Tokenizer, messages: Sequence[Message]) -> tu
         before = tokenizer.apply_chat_template(list(messages[:i]), tokenize=False, add_generation_prompt=is_answer) if i else ""
         after = tokenizer.apply_chat_template(list(messages[: i + 1]), tokenize=False)
         if not text.startswith(after) or not after.startswith(before):
-            raise UserError(f"the chat template of {type(tokenizer).__name__} rewrites earlier turns, so masks cannot be placed; remove it from the tokenizer to use the plain format")
+            name = type(tokenizer).__name__
+            raise UserError(f"the chat template of {name} rewrites earlier turns, so masks cannot be placed; remove it from the tokenizer to use the plain format")
         turns.append((message["role"], (len(before), len(after))))
     return text, turns

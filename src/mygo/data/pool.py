@@ -1,0 +1,154 @@
+"""The pool on disk: Parquet parts in order, written and read as streams."""
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from fractions import Fraction
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+
+from mygo.data.records import POOL_SCHEMA, REJECTED_SCHEMA, Message, Rejected, Sample
+from mygo.errors import UserError
+from mygo.workdir import atomic_folder
+
+POOL_PART_ROWS = 50_000
+BATCH_ROWS = 2_000  # what is held in memory; also the rows of a row group
+
+
+@dataclass
+class PoolCounts:
+    """How many rows went where. `by_source`: samples of each source data set, in the order they came."""
+
+    rows: int = 0
+    rejected: int = 0
+    by_source: Counter[str] = field(default_factory=Counter)
+    rejected_by_source: Counter[str] = field(default_factory=Counter)
+
+
+def write_pool(samples: Iterable[Sample | Rejected], folder: Path) -> PoolCounts:
+    """Write samples and rejected rows as the pool `folder`, which appears complete or not at all; streams."""
+    counts = PoolCounts()
+    with (
+        atomic_folder(folder) as temporary,
+        _Parts(temporary) as parts,
+        pq.ParquetWriter(temporary / "rejected.parquet", REJECTED_SCHEMA, compression="zstd") as writer,
+    ):
+        stream = iter(samples)
+        while rows := list(islice(stream, BATCH_ROWS)):
+            good = [row for row in rows if isinstance(row, Sample)]
+            bad = [row for row in rows if isinstance(row, Rejected)]
+            parts.write(_to_arrow(good, POOL_SCHEMA))
+            if bad:
+                writer.write_batch(_to_arrow(bad, REJECTED_SCHEMA))
+            _count(counts, good, bad)
+    return counts
+
+
+def open_pool(folder: Path) -> ds.Dataset:
+    """The pool as a dataset, parts in the order of their names. Raises `UserError` if there is none."""
+    return ds.dataset(_part_paths(folder), schema=POOL_SCHEMA, format="parquet")
+
+
+def count_rows(folder: Path) -> int:
+    """The number of samples, from the files' footers. Raises `UserError` if there is no pool."""
+    return sum(pq.read_metadata(path).num_rows for path in _part_paths(folder))
+
+
+def iter_batches(folder: Path, columns: Sequence[str], batch_size: int) -> Iterator[pa.RecordBatch]:
+    """Stream columns of the pool in its order, in batches of exactly `batch_size` rows but the last, across parts."""
+    waiting: list[pa.RecordBatch] = []
+    rows = 0
+    for batch in _stored_batches(folder, columns, batch_size):
+        waiting.append(batch)
+        rows += batch.num_rows
+        if rows >= batch_size:
+            whole = _joined(waiting)
+            yield whole.slice(0, batch_size)
+            waiting, rows = [whole.slice(batch_size)], rows - batch_size
+    if rows:
+        yield _joined(waiting)
+
+
+def iter_messages(folder: Path) -> Iterator[list[Message]]:
+    """Stream the conversations of the pool in its order."""
+    for batch in iter_batches(folder, ["messages"], BATCH_ROWS):
+        yield from batch.column("messages").to_pylist()
+
+
+def sample_warmup_pool(pool: Path, folder: Path, ratio: float, seed: int) -> int:
+    """Write ceil(ratio * N) samples of the pool, drawn without replacement and kept in its order, as the pool `folder`.
+
+    Returns how many. The product is exact: 0.14 of 50 samples is 7, where floating point says 7.000000000000001.
+    """
+    total = count_rows(pool)
+    size = math.ceil(Fraction(str(ratio)) * total)
+    drawn = np.zeros(total, dtype=bool)
+    drawn[np.random.default_rng(seed).choice(total, size, replace=False)] = True
+    start = 0
+    with atomic_folder(folder) as temporary, _Parts(temporary) as parts:
+        for batch in iter_batches(pool, POOL_SCHEMA.names, BATCH_ROWS):
+            parts.write(batch.filter(pa.array(drawn[start : start + batch.num_rows])))
+            start += batch.num_rows
+    return size
+
+
+class _Parts:
+    """Writes batches to `pool-00000.parquet`, `pool-00001.parquet`, ... of `POOL_PART_ROWS` samples each."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.rows = 0
+        self.open = ExitStack()
+
+    def __enter__(self) -> "_Parts":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.open.close()
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        while batch.num_rows:
+            part, filled = divmod(self.rows, POOL_PART_ROWS)
+            if filled == 0:
+                self.open.close()
+                self.writer = self.open.enter_context(pq.ParquetWriter(self.folder / f"pool-{part:05d}.parquet", POOL_SCHEMA, compression="zstd"))
+            piece = batch.slice(0, POOL_PART_ROWS - filled)
+            self.writer.write_batch(piece)
+            self.rows += piece.num_rows
+            batch = batch.slice(piece.num_rows)
+
+
+def _to_arrow(rows: Sequence[Sample] | Sequence[Rejected], schema: pa.Schema) -> pa.RecordBatch:
+    columns = zip(*rows, strict=True) if rows else [()] * len(schema)
+    return pa.record_batch([pa.array(column, kind) for column, kind in zip(columns, schema.types, strict=True)], schema=schema)
+
+
+def _count(counts: PoolCounts, good: Sequence[Sample], bad: Sequence[Rejected]) -> None:
+    counts.rows += len(good)
+    counts.rejected += len(bad)
+    counts.by_source.update(sample.source_dataset for sample in good)
+    counts.rejected_by_source.update(row.source_dataset for row in bad)
+
+
+def _part_paths(folder: Path) -> list[Path]:
+    paths = sorted(folder.glob("pool-*.parquet"))
+    if not paths:
+        raise UserError(f"{folder}: holds no pool (pool-00000.parquet, ...); run the prepare stage first")
+    return paths
+
+
+def _stored_batches(folder: Path, columns: Sequence[str], batch_size: int) -> Iterator[pa.RecordBatch]:
+    for path in _part_paths(folder):
+        with pq.ParquetFile(path) as file:
+            yield from file.iter_batches(batch_size, columns=list(columns))
+
+
+def _joined(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
+    return batches[0] if len(batches) == 1 else pa.concat_batches(batches)
