@@ -53,14 +53,24 @@ def publish(work: Path, out: Path) -> None:
     _replace_folder(temporary, out)
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file under a temporary name and rename it, so that nobody ever sees half of it."""
+@contextmanager
+def sync_rename(path: Path) -> Iterator[Path]:
+    """Yield a temporary name to write to; the file gets its real name once it is complete and on disk."""
     temporary = _beside(path)
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    try:
+        yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a whole file so that nobody ever sees half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with sync_rename(path) as temporary:
+        temporary.write_bytes(content)
 
 
 @contextmanager

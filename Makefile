@@ -1,0 +1,41 @@
+# make repro  the whole pipeline on the mini world      make test  all tests
+# make lint   style and types                           make plots the plots as a page
+# Every target makes the environment first, and only where it is missing or out of date.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+# pip's local wheels, where an environment has some, are looked up by uv too.
+export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: env repro test test-fast lint plots bench clean
+
+env: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/python -m uv pip install --python $(BIN)/python --constraint constraints.txt --editable '.[dev]'
+	touch $(STAMP)
+
+repro: $(STAMP)
+	dvc repro
+
+test: $(STAMP)
+	pytest
+
+test-fast: $(STAMP)
+	pytest -m "not slow"
+
+lint: $(STAMP)
+	ruff check .
+	ruff format --check .
+	pyright
+
+plots: $(STAMP)
+	dvc plots show
+
+clean:
+	rm -rf work logs dvc_plots

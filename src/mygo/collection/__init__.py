@@ -1,0 +1,1 @@
+"""Collect: one forward pass per sample, its statistics in Parquet shards that survive a crash."""

@@ -1,0 +1,89 @@
+"""Causal attention inside each segment of a packed row: no mask, no padding, no attention across samples.
+
+B = 1 row, N tokens of the row, H heads, K key/value heads, D head dimension, T tokens of a segment.
+"""
+
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+import torch
+from torch.nn.attention.varlen import varlen_attn
+from torch.nn.functional import scaled_dot_product_attention
+from transformers import AttentionInterface
+
+NAME = "mygo_packed"
+
+
+@dataclass(frozen=True)
+class Segments:
+    """The samples of a row: their lengths, and on GPUs the cumulative lengths that the variable-length kernel takes."""
+
+    lengths: tuple[int, ...]
+    cumulative: torch.Tensor  # int32 [samples + 1], on the device
+
+    @classmethod
+    def of(cls, lengths: list[int], device: torch.device) -> "Segments":
+        total = torch.zeros(len(lengths) + 1, dtype=torch.int32)
+        total[1:] = torch.tensor(lengths, dtype=torch.int32).cumsum(0)
+        return cls(tuple(lengths), total.to(device))
+
+
+def packed_attention(
+    module: torch.nn.Module,
+    query_BHND: torch.Tensor,
+    key_BKND: torch.Tensor,
+    value_BKND: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    *,
+    segments: Segments,
+    scaling: float | None = None,
+    sliding_window: int | None = None,
+    **_: Any,
+) -> tuple[torch.Tensor, None]:
+    """Attention function for `transformers.AttentionInterface`; `segments` comes through the model's keyword arguments.
+
+    Returns [1, N, H, D]. On GPUs in half precision one variable-length flash kernel, elsewhere one call per run of equal lengths.
+    """
+    if attention_mask is not None or sliding_window is not None:
+        raise NotImplementedError("packed attention takes neither a mask nor a sliding window")
+    if query_BHND.is_cuda and query_BHND.dtype in (torch.bfloat16, torch.float16):
+        return _varlen(query_BHND, key_BKND, value_BKND, segments, scaling), None
+    return _per_segment(query_BHND, key_BKND, value_BKND, segments.lengths, scaling), None
+
+
+def _varlen(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, segments: Segments, scaling: float | None) -> torch.Tensor:
+    query_NHD, key_NKD, value_NKD = (x[0].transpose(0, 1) for x in (query, key, value))
+    longest = max(segments.lengths)
+    out = varlen_attn(
+        query_NHD,
+        key_NKD,
+        value_NKD,
+        segments.cumulative,
+        segments.cumulative,
+        longest,
+        longest,
+        scale=scaling,
+        window_size=(-1, 0),
+        enable_gqa=query.shape[1] != key.shape[1],
+    )
+    assert isinstance(out, torch.Tensor)
+    return out[None]
+
+
+def _per_segment(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, lengths: tuple[int, ...], scaling: float | None) -> torch.Tensor:
+    """One attention call for each run of samples of equal length."""
+    _, heads, tokens, dim = query.shape
+    out_NHD = query.new_empty(tokens, heads, dim)
+    start = 0
+    for length, run in groupby(lengths):
+        samples = len(list(run))
+        stop = start + samples * length
+        q, k, v = (x[0, :, start:stop].unflatten(1, (samples, length)).transpose(0, 1) for x in (query, key, value))
+        attended = scaled_dot_product_attention(q, k, v, is_causal=True, scale=scaling, enable_gqa=q.shape[1] != k.shape[1])
+        out_NHD[start:stop] = attended.transpose(1, 2).reshape(-1, heads, dim)
+        start = stop
+    return out_NHD[None]
+
+
+AttentionInterface.register(NAME, packed_attention)

@@ -1,0 +1,112 @@
+"""Statistics of a shard as an Arrow table, and the writer that puts shards on disk in a thread of its own.
+
+S samples of the shard, T tokens of a sample, L layers.
+"""
+
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+
+from mygo.collection.forward import RowStatistics
+from mygo.workdir import sync_rename
+
+POOLED = {"gate_mean": "gate_mean_SL", "gate_weighted": "gate_weighted_SL", "router_probs": "router_probs_S", "router_logits": "router_logits_S", "hidden_mean": "hidden_mean_SD"}
+
+
+def shard_name(index: int) -> str:
+    return f"shard-{index:05d}.parquet"
+
+
+def shard_table(provenance: pa.Table, lengths: Sequence[int], truncated: Sequence[bool], rows: Sequence[tuple[list[int], RowStatistics]], tokens: bool) -> pa.Table:
+    """The shard in pool order. `rows` holds, for each packed row, which samples it held and their statistics (on the CPU)."""
+    total = len(lengths)
+    columns = {name: provenance[name] for name in ("source_dataset", "source_index", "id")}
+    columns["n_tokens"] = pa.array(lengths, pa.int32())
+    columns["truncated"] = pa.array(truncated, pa.bool_())
+    for name, field in (("nll", "nll_S"), ("nll_answer", "answer_nll_S")):
+        columns[name] = pa.array(_scatter(rows, field, total), pa.float32(), from_pandas=True)
+    for name, field in POOLED.items():
+        if rows and getattr(rows[0][1], field) is not None:
+            columns[name] = _fixed_size_lists(_scatter(rows, field, total))
+    if tokens:
+        columns |= _token_columns(rows, lengths)
+    return pa.table(columns)
+
+
+def _scatter(rows: Sequence[tuple[list[int], RowStatistics]], field: str, total: int) -> np.ndarray:
+    """Per-sample values of all rows in pool order, [S] or [S, ...]; samples that were in no row stay NaN."""
+    parts = [getattr(statistics, field) for _, statistics in rows]
+    width = parts[0].shape[1:] if parts else ()
+    out = np.full((total, *width), np.nan, dtype=np.float32)
+    for (members, _), part in zip(rows, parts, strict=True):
+        out[members] = part.numpy()
+    return out
+
+
+def _fixed_size_lists(values: np.ndarray) -> pa.FixedSizeListArray:
+    missing = np.isnan(values[:, 0])
+    return pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1)), values.shape[1], mask=pa.array(missing))
+
+
+def _token_columns(rows: Sequence[tuple[list[int], RowStatistics]], lengths: Sequence[int]) -> dict[str, pa.Array]:
+    """One binary blob per sample and signal: far faster in Parquet than lists of numbers."""
+    nll: list[bytes] = [b""] * len(lengths)
+    gates: list[bytes] = [b""] * len(lengths)
+    gated = bool(rows) and rows[0][1].gate_LN is not None
+    for members, statistics in rows:
+        token = predicted = 0
+        for i in members:
+            nll[i] = statistics.nll_M[predicted : predicted + lengths[i] - 1].numpy().tobytes()
+            predicted += lengths[i] - 1
+            if statistics.gate_LN is not None:
+                gates[i] = statistics.gate_LN[:, token : token + lengths[i]].numpy().tobytes()
+            token += lengths[i]
+    columns = {"token_nll": pa.array(nll, pa.binary())}
+    return columns | {"gate_logits": pa.array(gates, pa.binary())} if gated else columns
+
+
+def first_bad_sample(rows: Sequence[tuple[list[int], RowStatistics]], lengths: Sequence[int]) -> int | None:
+    """The first sample of two tokens or more whose mean NLL is not finite."""
+    nll_S = _scatter(rows, "nll_S", len(lengths))
+    bad = ~np.isfinite(nll_S) & (np.asarray(lengths) > 1)
+    return int(np.flatnonzero(bad)[0]) if bad.any() else None
+
+
+class ShardWriter:
+    """Writes shards in one thread behind the scoring, at most `ahead` of them waiting. A shard exists only when it is complete."""
+
+    def __init__(self, folder: Path, ahead: int = 2) -> None:
+        self.folder = folder
+        self.ahead = ahead
+        self.pool = ThreadPoolExecutor(1, thread_name_prefix="shard-writer")
+        self.waiting: list[Future[None]] = []
+
+    def put(self, index: int, table: pa.Table) -> None:
+        """Queue a shard; blocks while the queue is full and raises what an earlier write raised."""
+        while len(self.waiting) >= self.ahead:
+            self.waiting.pop(0).result()
+        self.waiting.append(self.pool.submit(self._write, index, table))
+
+    def _write(self, index: int, table: pa.Table) -> None:
+        with sync_rename(self.folder / shard_name(index)) as temporary:
+            # Token blobs are as good as random: dictionaries and statistics of them cost time and save nothing.
+            pq.write_table(table, temporary, compression="zstd", use_dictionary=["source_dataset"], write_statistics=False)
+
+    def __enter__(self) -> "ShardWriter":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.pool.shutdown(wait=True)
+        if kind is None:
+            for future in self.waiting:
+                future.result()
+
+
+def tensors(ids: Sequence[np.ndarray], dtype: torch.dtype) -> list[torch.Tensor]:
+    return [torch.from_numpy(array).to(dtype) for array in ids]

@@ -1,0 +1,78 @@
+"""The prepare stage: pool, warm-up pool, benchmark, and the mini world's base models."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from mygo.data.benchmark import MMLU, BenchmarkMeta, Question, read_csv_benchmark, read_hub_benchmark, write_benchmark
+from mygo.data.mini_world import MiniWorld, build
+from mygo.data.pool import PoolCounts, sample_warmup_pool, write_pool
+from mygo.data.records import Rejected, Sample
+from mygo.data.sources import read_pool_source
+from mygo.errors import UserError
+from mygo.params import BenchmarkParams, PrepareParams
+
+Commits = Mapping[str, str | None]
+
+
+def prepare(params: PrepareParams, seed: int, data: Path) -> dict[str, Any]:
+    """Write `data/pool`, `data/warmup_pool`, `data/benchmark` and `data/base`; returns the metrics.
+
+    What can be wrong with the user's input is read before anything is written and before the base models' minute of training.
+    """
+    world = build(params.mini_world, seed)
+    questions, meta, benchmark_commits = _benchmark(params.benchmark, world)
+    rows, pool_commits = _pool(params, world)
+    counts = write_pool(rows, data / "pool")
+    warmup = sample_warmup_pool(data / "pool", data / "warmup_pool", params.warmup_ratio, seed)
+    write_benchmark(questions, meta, data / "benchmark")
+    return {
+        "pool": _pool_metrics(counts),
+        "warmup_samples": warmup,
+        "benchmark": {"questions": len(questions["test"]), "subjects": len({question["subject"] for question in questions["test"]})},
+        "base_models": _base_models(params.base_models, world, data / "base", seed, params.mini_world.pretrain_steps),
+        **_commit_metrics({**pool_commits, **benchmark_commits}),
+    }
+
+
+def _pool(params: PrepareParams, world: MiniWorld) -> tuple[Iterable[Sample | Rejected], Commits]:
+    if params.source == "mini_world":
+        return world.samples(), {}
+    source = read_pool_source(params)
+    return source, source.commits
+
+
+def _benchmark(params: BenchmarkParams, world: MiniWorld) -> tuple[Mapping[str, list[Question]], BenchmarkMeta, Commits]:
+    if params.source == "csv":
+        return read_csv_benchmark(Path(params.path)), MMLU, {}
+    if params.source == "hub":
+        questions, commit = read_hub_benchmark(params.hub)
+        return questions, MMLU, {params.hub.name: commit}
+    return world.questions(), {"name": "mini_world", "prompt": "continuation", "groups": dict(world.groups)}, {}
+
+
+def _base_models(wanted: bool, world: MiniWorld, folder: Path, seed: int, steps: int) -> dict[str, Any]:
+    """An empty folder if they are not wanted, so that the stage's outputs are the same either way."""
+    if not wanted:
+        folder.mkdir(parents=True, exist_ok=True)
+        return {}
+    from mygo.preparation.base_models import build_base_models  # torch and transformers are not needed to read data
+
+    return build_base_models(world, folder, seed, steps)
+
+
+def _pool_metrics(counts: PoolCounts) -> dict[str, Any]:
+    if not counts.rows:
+        raise UserError("prepare.path: none of the rows can be used; data/pool/rejected.parquet says why")
+    return {
+        "samples": counts.rows,
+        "rejected": counts.rejected,
+        "by_source": dict(counts.by_source),
+        "rejected_by_source": dict(counts.rejected_by_source),
+    }
+
+
+def _commit_metrics(commits: Commits) -> dict[str, Any]:
+    """The commits that hub data sets were read at, where the hub could say."""
+    known = {name: commit for name, commit in commits.items() if commit is not None}
+    return {"commits": known} if known else {}

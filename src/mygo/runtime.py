@@ -1,0 +1,39 @@
+"""What every stage that runs a model sets up first: device, number format, seeds, threads."""
+
+import os
+from dataclasses import dataclass
+
+import torch
+from accelerate import PartialState
+from accelerate.utils import set_seed
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """Where and how this process computes. `dtype` is what `auto` means here: bfloat16 where the device computes in it, else float32."""
+
+    device: torch.device
+    dtype: torch.dtype
+    rank: int
+    processes: int
+
+    def resolve(self, dtype: str) -> torch.dtype:
+        """The torch dtype of a `dtype` parameter: `auto`, `float32` or `bfloat16`."""
+        return self.dtype if dtype == "auto" else getattr(torch, dtype)
+
+    @property
+    def is_main(self) -> bool:
+        return self.rank == 0
+
+
+def start_runtime(seed: int) -> Runtime:
+    """Seed everything, ask torch for deterministic kernels, and read the device from `accelerate launch` (or find one without it)."""
+    state = PartialState()
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    set_seed(seed)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    if state.device.type == "cpu" and state.num_processes == 1:
+        torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1)))
+    in_bf16 = state.device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    return Runtime(state.device, torch.bfloat16 if in_bf16 else torch.float32, state.process_index, state.num_processes)

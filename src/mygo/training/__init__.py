@@ -1,0 +1,1 @@
+"""Training workflows on Hugging Face's Trainer: warm-up of the selector's gates, LoRA fine-tuning of the target."""

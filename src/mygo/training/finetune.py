@@ -1,0 +1,82 @@
+"""Fine-tuning: LoRA on the target model with the selected samples."""
+
+import json
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from peft import PeftModel, get_peft_model
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
+
+from mygo.data.encoding import Encoder, Message
+from mygo.errors import UserError
+from mygo.models.loading import load_base
+from mygo.params import FinetuneParams
+from mygo.runtime import Runtime
+from mygo.training.dataset import BATCH, ConversationDataset, PadCollator, pad_token_id
+from mygo.training.lora import lora_config
+from mygo.training.trainer import FiniteLossTrainer, LiveCallback, StartMessage, training_arguments
+from mygo.workdir import atomic_folder
+
+
+class FinetuneTrainer(FiniteLossTrainer):
+    stage = "finetune"
+
+
+def fine_tune(params: FinetuneParams, runtime: Runtime, seed: int, selected: Path, out: Path, plots: Path) -> dict[str, Any]:
+    """Train a LoRA adapter on `selected` (JSON lines with `messages`); writes it to `out` in PEFT's format, returns the metrics."""
+    dtype = runtime.resolve(params.dtype)
+    base = load_base(params.base_model, params.revision, dtype, key="finetune.base_model")
+    tokenizer = AutoTokenizer.from_pretrained(params.base_model, revision=params.revision or "main")
+    base.config.use_cache = False
+    dataset = _dataset(params, tokenizer, selected)
+    model = get_peft_model(base, lora_config(params.lora, base, "finetune"))
+    if params.gradient_checkpointing:
+        model.enable_input_require_grads()
+    with atomic_folder(out) as folder:
+        trainer = FinetuneTrainer(
+            model=model,
+            args=training_arguments(params, runtime, seed, len(dataset), "finetune"),
+            train_dataset=dataset,
+            data_collator=PadCollator(pad_token_id(tokenizer)),
+            callbacks=[StartMessage("finetune"), LiveCallback(plots)],
+        )
+        trainer.train()
+        if runtime.is_main:
+            _save(model, folder)
+    losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+    return {
+        "loss": losses[-1],
+        "samples": len(dataset),
+        "left_out": dataset.left_out,
+        "tokens": dataset.tokens,
+        "predicted_tokens": dataset.predicted_tokens,
+        "steps": trainer.state.global_step,
+        "trained_parameters": model.get_nb_trainable_parameters()[0],
+    }
+
+
+def _save(model: PeftModel, folder: Path) -> None:
+    """PEFT's own format, without its empty model card and with the module names in an order that is always the same."""
+    model.save_pretrained(folder, safe_serialization=True)
+    (folder / "README.md").unlink(missing_ok=True)
+    path = folder / "adapter_config.json"
+    config = json.loads(path.read_text())
+    config["target_modules"] = sorted(config["target_modules"])
+    path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
+
+
+def _dataset(params: FinetuneParams, tokenizer: PreTrainedTokenizerBase, selected: Path) -> ConversationDataset:
+    encoder = Encoder(tokenizer, params.max_length, params.predict, params.mask_role_markers)
+    with selected.open("rb") as file:
+        total = sum(1 for _ in file)
+    if not total:
+        raise UserError(f"{selected}: holds no samples; raise select.ratio")
+    return ConversationDataset(_read_batches(selected), encoder, total, "finetune")
+
+
+def _read_batches(selected: Path) -> Iterator[list[list[Message]]]:
+    with selected.open("rb") as file:
+        while lines := list(islice(file, BATCH)):
+            yield [json.loads(line)["messages"] for line in lines]

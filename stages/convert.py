@@ -1,0 +1,23 @@
+"""Put quality gates into a base model, and check that nothing else has changed.
+
+In:  the model that `convert.base_model` names (mini world: data/base/olmoe or data/base/qwen3).
+Out: data/selector/ (model and tokenizer), metrics/convert.json (parity with the base).
+"""
+
+from pathlib import Path
+
+from mygo.errors import one_sentence
+from mygo.metrics import write_metrics
+from mygo.models.convert import convert
+from mygo.params import load_params
+
+
+@one_sentence
+def main() -> None:
+    params = load_params()
+    metrics = convert(params.convert, params.seed, Path("data/selector"))
+    write_metrics("metrics/convert.json", metrics)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,27 @@
+"""Select: score every sample of the pool and keep those that the strategy chooses.
+
+In:  data/statistics/, data/pool/
+Out: data/selected/selected.jsonl, data/selected/scores.parquet, metrics/select.json, plots/select/score_histogram.csv, plots/select/labels.csv
+"""
+
+import logging
+from pathlib import Path
+
+from mygo.errors import one_sentence
+from mygo.metrics import write_metrics, write_plot
+from mygo.params import load_params
+from mygo.selection.run import select
+
+
+@one_sentence
+def main() -> None:
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    params = load_params()
+    result = select(params.select, params.seed, Path("data/statistics"), Path("data/pool"), Path("data/selected"))
+    write_metrics("metrics/select.json", result.metrics)
+    for name, rows in result.plots.items():
+        write_plot(f"plots/select/{name}.csv", rows)
+
+
+if __name__ == "__main__":
+    main()

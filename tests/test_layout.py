@@ -1,0 +1,154 @@
+"""Rules about the repository itself: who imports whom, params.yaml equals conf, what dvc.yaml names exists, files stay small."""
+
+import ast
+from pathlib import Path
+
+import pytest
+import yaml
+from hydra import compose, initialize_config_dir
+from mygo.params import Params, check_params
+from omegaconf import OmegaConf
+
+ROOT = Path(__file__).resolve().parents[1]
+BELOW = {"errors"}
+MAY_IMPORT = {  # DESIGN: rooms below, never a sideways workflow
+    "errors": set(),
+    "params": BELOW,
+    "metrics": BELOW,
+    "workdir": BELOW,
+    "runtime": BELOW,
+    "data": BELOW | {"params", "workdir"},
+    "models": BELOW | {"params", "workdir"},
+    "selection": BELOW | {"params", "workdir", "data"},
+    "preparation": BELOW | {"params", "workdir", "data", "models"},
+    "training": BELOW | {"params", "workdir", "runtime", "data", "models"},
+    "collection": BELOW | {"params", "workdir", "runtime", "data", "models"},
+    "evaluation": BELOW | {"params", "workdir", "runtime", "data", "models"},
+}
+FOREIGN = {"data": {"torch", "transformers", "peft"}, "selection": {"torch", "transformers", "peft", "datasets"}, "models": {"peft", "datasets"}}
+WORKFLOWS = ("preparation", "models", "training", "collection", "selection", "evaluation")
+
+
+def sources(folder: str) -> list[Path]:
+    return sorted((ROOT / folder).rglob("*.py"))
+
+
+def imported(path: Path) -> set[str]:
+    """Dotted names of every module that a file imports, at its top or inside a function."""
+    nodes = list(ast.walk(ast.parse(path.read_text())))
+    plain = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    return plain | {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module}
+
+
+def room(path: Path) -> str:
+    return path.relative_to(ROOT / "src/mygo").parts[0].removesuffix(".py")
+
+
+@pytest.mark.parametrize("path", [p for p in sources("src") if room(p) != "__init__"], ids=lambda p: str(p.relative_to(ROOT)))
+def test_rooms_import_only_what_stands_below_them(path):
+    ours = {name.split(".")[1] for name in imported(path) if name.startswith("mygo.")}
+    assert ours <= MAY_IMPORT[room(path)] | {room(path)}
+    assert not {name.split(".")[0] for name in imported(path)} & FOREIGN.get(room(path), set())
+
+
+@pytest.mark.parametrize("path", [p for p in sources("stages") if p.name != "__init__.py"], ids=lambda p: p.name)
+def test_a_stage_is_thin_and_uses_one_room(path):
+    ours = {name.split(".")[1] for name in imported(path) if name.startswith("mygo.")}
+    assert len(ours & set(WORKFLOWS)) == 1
+    assert ours <= {"params", "metrics", "errors", "runtime", *WORKFLOWS}
+    body = ast.parse(path.read_text())
+    docstring = ast.get_docstring(body) or ""
+    assert "In:" in docstring
+    assert "Out:" in docstring
+    assert len(path.read_text().splitlines()) - len(docstring.splitlines()) <= 40
+
+
+@pytest.mark.parametrize("path", [*sources("src"), *sources("stages"), *sources("tests"), *sources("benchmarks")], ids=lambda p: str(p.relative_to(ROOT)))
+def test_files_stay_small(path):
+    assert len(path.read_text().splitlines()) <= 250
+
+
+def composed(*overrides: str) -> dict:
+    with initialize_config_dir(str(ROOT / "conf"), version_base=None):
+        return OmegaConf.to_container(compose("config", overrides=list(overrides)), resolve=True)
+
+
+def test_params_yaml_is_the_composition_of_the_defaults():
+    assert OmegaConf.to_container(OmegaConf.load(ROOT / "params.yaml")) == composed()
+
+
+def choices() -> list[str]:
+    groups = ("selector", "data", "target", "select", "launch")
+    return [f"{group}={path.stem}" for group in groups for path in sorted((ROOT / "conf" / group).glob("*.yaml")) if path.stem != "base"]
+
+
+@pytest.mark.parametrize("choice", choices())
+def test_every_preset_is_valid(choice):
+    check_params(composed(choice))
+
+
+def test_every_group_has_the_promised_choices():
+    assert {
+        "selector=olmoe_1b_7b",
+        "selector=qwen3_1_7b",
+        "selector=mini_select_moe",
+        "selector=mini_quality_gate",
+        "data=mini_world",
+        "data=local",
+        "data=less",
+        "data=openhermes",
+        "target=mini",
+        "target=llama2_7b",
+        "target=qwen2_5_1_5b",
+        "target=qwen3_1_7b",
+        "select=quality",
+        "select=random",
+        "select=full",
+        "select=perplexity",
+        "select=length",
+        "launch=cpu",
+        "launch=single_gpu",
+    } <= set(choices())
+
+
+def test_published_settings_are_kept():
+    params = check_params(composed("selector=olmoe_1b_7b", "target=llama2_7b"))
+    assert (params.warmup.learning_rate, params.warmup.epochs, params.warmup.quality_loss.weight) == (1e-4, 4, 0.01)
+    lora = params.finetune.lora
+    assert (lora.r, lora.alpha, params.finetune.learning_rate, params.finetune.batch_size, params.finetune.epochs) == (128, 512, 2e-5, 128, 4)
+    params = check_params(composed("selector=qwen3_1_7b", "target=qwen2_5_1_5b"))
+    assert (params.warmup.learning_rate, params.warmup.epochs, params.warmup.quality_loss.weight) == (3e-4, 2, 1.0)
+    tuned = params.finetune
+    assert (tuned.lora.r, tuned.lora.alpha, tuned.batch_size, tuned.epochs, tuned.lr_scheduler, tuned.warmup_ratio) == (128, 256, 64, 3, "cosine", 0.03)
+
+
+def test_every_stage_has_a_script_a_key_and_a_class():
+    stages = list(yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"])
+    assert stages == ["prepare", "convert", "warmup", "collect", "select", "finetune", "eval"]
+    assert set(stages) | {"seed", "launch"} == set(Params.model_fields)
+    assert {path.stem for path in sources("stages")} - {"__init__"} == set(stages)
+
+
+def test_dvc_yaml_names_files_that_exist_and_describes_every_stage():
+    for stage in yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"].values():
+        assert stage["desc"]
+        code = [dep for dep in stage["deps"] if dep.startswith(("src/", "stages/"))]
+        assert [dep for dep in code if not (ROOT / dep).exists()] == []
+
+
+@pytest.mark.parametrize("name", ["prepare", "convert", "warmup", "collect", "select", "finetune", "eval"])
+def test_the_deps_of_a_stage_hold_all_code_that_decides_its_outputs(name):
+    """Follow the imports of the stage's script; whatever it reaches must stand in `deps`, but for the rooms that decide no output."""
+    decides_nothing = {"errors", "params", "metrics", "workdir", "runtime"}
+    deps = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"][name]["deps"]
+    reached, queue = set(), [ROOT / "stages" / f"{name}.py"]
+    while queue:
+        path = queue.pop()
+        for module in imported(path):
+            if module.startswith("mygo."):
+                found = ROOT / "src" / (module.replace(".", "/") + ".py")
+                found = found if found.exists() else found.with_suffix("") / "__init__.py"
+                if found not in reached and room(found) not in decides_nothing:
+                    reached.add(found)
+                    queue.append(found)
+    assert [str(path.relative_to(ROOT)) for path in reached if not any(path.is_relative_to(ROOT / dep) for dep in deps) and path.name != "__init__.py"] == []

@@ -1,0 +1,64 @@
+"""params.yaml: wrong values are told in one sentence that names the key, what it got and what it takes."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from mygo.errors import UserError
+from mygo.params import check_params, load_params
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def params_with(key: str, value: object) -> dict:
+    raw = yaml.safe_load((ROOT / "params.yaml").read_text())
+    *sections, last = key.split(".")
+    section = raw
+    for name in sections:
+        section = section[name]
+    section[last] = value
+    return raw
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "sentence"),
+    [
+        ("select.ratio", 1.5, "select.ratio: got 1.5; takes less than or equal to 1"),
+        ("select.ratio", 0, "select.ratio: got 0; takes greater than 0"),
+        ("select.ratio", "a lot", "select.ratio: got 'a lot'; takes a valid number"),
+        ("select.ratio", float("nan"), "select.ratio: got nan; takes a finite number"),
+        ("select.strategy", "topk", "select.strategy: got 'topk'; takes 'top', 'random' or 'full'"),
+        ("seed", True, "seed: got True; takes a valid integer"),
+        ("select.ratoi", 0.1, "select.ratoi: unknown key; did you mean ratio? select takes alpha, eps, good_label, order, ratio, score, strategy, tau"),
+        ("collect.checkpoint", "first", "collect.checkpoint: got 'first'; takes a valid integer or 'last'"),
+        ("warmup.batch_size", 5, "warmup: batch_size 5 is not a multiple of micro_batch_size"),
+        ("collect.max_length", 10**6, "collect: max_length 1000000 is more than tokens_per_batch"),
+        ("finetune.lora.r", 2.5, "finetune.lora.r: got 2.5; takes a valid integer"),
+    ],
+)
+def test_a_wrong_value_is_one_sentence(key, value, sentence):
+    with pytest.raises(UserError) as error:
+        check_params(params_with(key, value))
+    assert str(error.value).startswith(sentence)
+    assert "\n" not in str(error.value)
+
+
+def test_a_missing_key_is_named():
+    raw = params_with("select.ratio", 0.1)
+    del raw["select"]["ratio"]
+    with pytest.raises(UserError, match=r"^select\.ratio: missing"):
+        check_params(raw)
+
+
+def test_a_number_as_dvc_writes_it_is_a_number(tmp_path):
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump(params_with("select.ratio", 0.1)).replace("ratio: 0.1", "ratio: 1e-05"))
+    assert load_params(path).select.ratio == 1e-5
+
+
+def test_a_missing_or_broken_file_is_one_sentence(tmp_path):
+    with pytest.raises(UserError, match="not found"):
+        load_params(tmp_path / "params.yaml")
+    (tmp_path / "params.yaml").write_text("seed: [1,")
+    with pytest.raises(UserError, match="not readable as YAML"):
+        load_params(tmp_path / "params.yaml")
