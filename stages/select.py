@@ -1,6 +1,6 @@
 """Select: score every sample of the pool and keep those that the strategy chooses.
 
-In:  data/statistics/, data/pool/
+In:  data/statistics/, data/pool/, data/warmed/digests.json (which model the statistics must be of)
 Out: data/selected/selected.jsonl, data/selected/scores.parquet, metrics/select.json, plots/select/score_histogram.csv, plots/select/labels.csv
 """
 
@@ -10,13 +10,16 @@ from pathlib import Path
 from mygo.errors import one_sentence
 from mygo.metrics import write_metrics, write_plot
 from mygo.params import load_params
+from mygo.selection.provenance import check_model
 from mygo.selection.run import select
+from mygo.selection.statistics import open_statistics
 
 
 @one_sentence
 def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     params = load_params()
+    check_model(open_statistics(Path("data/statistics")), Path("data/warmed/digests.json"), params.collect.checkpoint)
     result = select(params.select, params.seed, Path("data/statistics"), Path("data/pool"), Path("data/selected"))
     write_metrics("metrics/select.json", result.metrics)
     for name, rows in result.plots.items():

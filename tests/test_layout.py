@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 import yaml
 from hydra import compose, initialize_config_dir
-from mygo.params import Params, check_params
 from omegaconf import OmegaConf
+
+from mygo.params import Params, check_params
 
 ROOT = Path(__file__).resolve().parents[1]
 BELOW = {"errors"}

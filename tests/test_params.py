@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+
 from mygo.errors import UserError
 from mygo.params import check_params, load_params
 

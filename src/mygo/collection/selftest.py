@@ -27,7 +27,9 @@ def check_packing(model: PreTrainedModel, samples: Sequence[torch.Tensor], answe
     model.set_attn_implementation(NAME)
     difference = _largest_difference(packed, alone)
     if not difference <= TOLERANCE[model.dtype]:
-        raise UserError(f"collect: packed scoring of {type(model).__name__} differs from one-by-one scoring by {difference:.2g} nats, more than {TOLERANCE[model.dtype]:g}")
+        raise UserError(
+            f"collect: packed scoring of {type(model).__name__} differs from one-by-one scoring by {difference:.2g} nats, more than {TOLERANCE[model.dtype]:g}"
+        )
     return difference
 
 

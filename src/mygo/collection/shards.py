@@ -16,14 +16,21 @@ import torch
 from mygo.collection.forward import RowStatistics
 from mygo.workdir import sync_rename
 
-POOLED = {"gate_mean": "gate_mean_SL", "gate_weighted": "gate_weighted_SL", "router_probs": "router_probs_S", "router_logits": "router_logits_S", "hidden_mean": "hidden_mean_SD"}
+POOLED = {
+    "gate_mean": "gate_mean_SL",
+    "gate_weighted": "gate_weighted_SL",
+    "router_probs": "router_probs_S",
+    "router_logits": "router_logits_S",
+    "hidden_mean": "hidden_mean_SD",
+}
+ScoredRow = tuple[list[int], RowStatistics]  # which samples a packed row held, and their statistics on the CPU
 
 
 def shard_name(index: int) -> str:
     return f"shard-{index:05d}.parquet"
 
 
-def shard_table(provenance: pa.Table, lengths: Sequence[int], truncated: Sequence[bool], rows: Sequence[tuple[list[int], RowStatistics]], tokens: bool) -> pa.Table:
+def shard_table(provenance: pa.Table, lengths: Sequence[int], truncated: Sequence[bool], rows: Sequence[ScoredRow], tokens: bool) -> pa.Table:
     """The shard in pool order. `rows` holds, for each packed row, which samples it held and their statistics (on the CPU)."""
     total = len(lengths)
     columns = {name: provenance[name] for name in ("source_dataset", "source_index", "id")}
@@ -39,7 +46,7 @@ def shard_table(provenance: pa.Table, lengths: Sequence[int], truncated: Sequenc
     return pa.table(columns)
 
 
-def _scatter(rows: Sequence[tuple[list[int], RowStatistics]], field: str, total: int) -> np.ndarray:
+def _scatter(rows: Sequence[ScoredRow], field: str, total: int) -> np.ndarray:
     """Per-sample values of all rows in pool order, [S] or [S, ...]; samples that were in no row stay NaN."""
     parts = [getattr(statistics, field) for _, statistics in rows]
     width = parts[0].shape[1:] if parts else ()
@@ -54,7 +61,7 @@ def _fixed_size_lists(values: np.ndarray) -> pa.FixedSizeListArray:
     return pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1)), values.shape[1], mask=pa.array(missing))
 
 
-def _token_columns(rows: Sequence[tuple[list[int], RowStatistics]], lengths: Sequence[int]) -> dict[str, pa.Array]:
+def _token_columns(rows: Sequence[ScoredRow], lengths: Sequence[int]) -> dict[str, pa.Array]:
     """One binary blob per sample and signal: far faster in Parquet than lists of numbers."""
     nll: list[bytes] = [b""] * len(lengths)
     gates: list[bytes] = [b""] * len(lengths)
@@ -71,7 +78,7 @@ def _token_columns(rows: Sequence[tuple[list[int], RowStatistics]], lengths: Seq
     return columns | {"gate_logits": pa.array(gates, pa.binary())} if gated else columns
 
 
-def first_bad_sample(rows: Sequence[tuple[list[int], RowStatistics]], lengths: Sequence[int]) -> int | None:
+def first_bad_sample(rows: Sequence[ScoredRow], lengths: Sequence[int]) -> int | None:
     """The first sample of two tokens or more whose mean NLL is not finite."""
     nll_S = _scatter(rows, "nll_S", len(lengths))
     bad = ~np.isfinite(nll_S) & (np.asarray(lengths) > 1)
@@ -95,8 +102,9 @@ class ShardWriter:
 
     def _write(self, index: int, table: pa.Table) -> None:
         with sync_rename(self.folder / shard_name(index)) as temporary:
-            # Token blobs are as good as random: dictionaries and statistics of them cost time and save nothing.
-            pq.write_table(table, temporary, compression="zstd", use_dictionary=["source_dataset"], write_statistics=False)
+            # Token blobs are as good as random: dictionaries and statistics of them cost time and save nothing. Small pages let readers
+            # stream them without holding a shard's tokens.
+            pq.write_table(table, temporary, compression="zstd", use_dictionary=["source_dataset"], write_statistics=False, max_rows_per_page=16)
 
     def __enter__(self) -> "ShardWriter":
         return self

@@ -3,8 +3,10 @@
 T tokens of a sample.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -126,17 +128,12 @@ def _render_template(tokenizer: Tokenizer, messages: Sequence[Message]) -> tuple
 
 
 def _take_marks(marked: str) -> tuple[str, list[Span]]:
-    pieces: list[str] = []
-    spans: list[Span] = []
-    start = length = 0
-    for piece in marked.replace(CLOSE, OPEN + CLOSE).split(OPEN):
-        if piece.startswith(CLOSE):
-            spans.append((start, length))
-            piece = piece[1:]
-        start = length
-        pieces.append(piece)
-        length += len(piece)
-    return "".join(pieces), spans
+    """The text without the marks and the spans they enclosed; no spans if the marks do not come in pairs."""
+    pieces = re.split(f"([{OPEN}{CLOSE}])", marked)
+    texts, marks = pieces[::2], pieces[1::2]
+    ends = list(accumulate(len(text) for text in texts[:-1]))
+    spans = list(zip(ends[::2], ends[1::2], strict=False)) if marks == [OPEN, CLOSE] * (len(marks) // 2) else []
+    return "".join(texts), spans
 
 
 def _render_by_prefixes(tokenizer: Tokenizer, messages: Sequence[Message]) -> tuple[str, list[tuple[str, Span]]]:
@@ -148,7 +145,7 @@ def _render_by_prefixes(tokenizer: Tokenizer, messages: Sequence[Message]) -> tu
         before = tokenizer.apply_chat_template(list(messages[:i]), tokenize=False, add_generation_prompt=is_answer) if i else ""
         after = tokenizer.apply_chat_template(list(messages[: i + 1]), tokenize=False)
         if not text.startswith(after) or not after.startswith(before):
-            name = type(tokenizer).__name__
-            raise UserError(f"the chat template of {name} rewrites earlier turns, so masks cannot be placed; remove it from the tokenizer to use the plain format")
+            reason = "rewrites earlier turns, so masks cannot be placed; remove it from the tokenizer to use the plain format"
+            raise UserError(f"the chat template of {type(tokenizer).__name__} {reason}")
         turns.append((message["role"], (len(before), len(after))))
     return text, turns

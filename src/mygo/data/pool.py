@@ -8,15 +8,18 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from mygo.data.records import POOL_SCHEMA, REJECTED_SCHEMA, Message, Rejected, Sample
 from mygo.errors import UserError
 from mygo.workdir import atomic_folder
+
+if TYPE_CHECKING:
+    import pyarrow.dataset as ds
 
 POOL_PART_ROWS = 50_000
 BATCH_ROWS = 2_000  # what is held in memory; also the rows of a row group
@@ -51,8 +54,10 @@ def write_pool(samples: Iterable[Sample | Rejected], folder: Path) -> PoolCounts
     return counts
 
 
-def open_pool(folder: Path) -> ds.Dataset:
+def open_pool(folder: Path) -> "ds.Dataset":
     """The pool as a dataset, parts in the order of their names. Raises `UserError` if there is none."""
+    import pyarrow.dataset as ds  # pulls in pandas, which most readers of the pool do without
+
     return ds.dataset(_part_paths(folder), schema=POOL_SCHEMA, format="parquet")
 
 

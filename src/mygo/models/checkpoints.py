@@ -6,9 +6,10 @@ from typing import Any, Literal
 
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from mygo.errors import UserError
+from mygo.models.loading import load_selector
 from mygo.workdir import hash_folder
 
 TRAINED_FILE = "trained.safetensors"
@@ -50,13 +51,10 @@ def save_trained_only(model: PreTrainedModel, state: dict[str, torch.Tensor], to
 def load_checkpoint(folder: Path, dtype: torch.dtype, **kwargs: Any) -> PreTrainedModel:
     """The selector of an epoch. `kwargs` go to `from_pretrained`. Raises `UserError` if its tensors are not those of the model."""
     overlay = (folder / TRAINED_FILE).exists()
-    source = _selector_folder(folder) if overlay else folder
-    try:
-        model, info = AutoModelForCausalLM.from_pretrained(source, dtype=dtype, use_safetensors=True, output_loading_info=True, **kwargs)
-    except OSError as error:
-        raise UserError(f"{source}: not a checkpoint of a selector ({str(error).splitlines()[0]})") from None
-    if info["missing_keys"] or info["unexpected_keys"]:
-        raise UserError(f"{source}: not a checkpoint of {type(model).__name__}: {sorted(info['missing_keys'] | info['unexpected_keys'])[0]} is missing or unknown")
+    model, info = load_selector(_selector_folder(folder) if overlay else folder, dtype, output_loading_info=True, **kwargs)
+    strangers = sorted({*info["missing_keys"], *info["unexpected_keys"]})
+    if strangers:
+        raise UserError(f"{folder}: not a checkpoint of {type(model).__name__}, in which {strangers[0]} is missing or unknown")
     if overlay:
         unknown = model.load_state_dict(load_file(folder / TRAINED_FILE), strict=False).unexpected_keys
         if unknown:

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from peft import PeftModel, get_peft_model
-from transformers import AutoTokenizer, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
 from mygo.data.encoding import Encoder, Message
 from mygo.errors import UserError
-from mygo.models.loading import load_base
+from mygo.models.base import load_base, load_tokenizer
 from mygo.params import FinetuneParams
 from mygo.runtime import Runtime
 from mygo.training.dataset import BATCH, ConversationDataset, PadCollator, pad_token_id
@@ -28,7 +28,7 @@ def fine_tune(params: FinetuneParams, runtime: Runtime, seed: int, selected: Pat
     """Train a LoRA adapter on `selected` (JSON lines with `messages`); writes it to `out` in PEFT's format, returns the metrics."""
     dtype = runtime.resolve(params.dtype)
     base = load_base(params.base_model, params.revision, dtype, key="finetune.base_model")
-    tokenizer = AutoTokenizer.from_pretrained(params.base_model, revision=params.revision or "main")
+    tokenizer = load_tokenizer(params.base_model, params.revision, key="finetune.base_model")
     base.config.use_cache = False
     dataset = _dataset(params, tokenizer, selected)
     model = get_peft_model(base, lora_config(params.lora, base, "finetune"))

@@ -16,6 +16,7 @@ from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from mygo.data.encoding import Encoder
 from mygo.data.pool import count_rows, iter_batches
+from mygo.errors import UserError
 from mygo.models.checkpoints import checkpoint_digest, load_checkpoint, save_checkpoint, save_trained_only
 from mygo.models.gate import freeze_all_but, routing_parameters
 from mygo.params import WarmupParams
@@ -114,6 +115,8 @@ def _configure_losses(model: PreTrainedModel, params: WarmupParams) -> None:
     }
     for name, value in settings.items():
         setattr(model.config, name, value)
+    if params.load_balancing_weight > 0 and not hasattr(model.config, "num_experts"):
+        raise UserError(f"warmup.load_balancing_weight: got {params.load_balancing_weight:g}; {type(model).__name__} has no routers to balance, so it takes 0")
     if params.load_balancing_weight > 0:
         model.config.router_aux_loss_coef = params.load_balancing_weight
 
@@ -163,7 +166,7 @@ def _metrics(trainer: WarmupTrainer, dataset: ConversationDataset, model: PreTra
     """The last logged values of the loss parts and of every layer's mean good_ratio, and what was trained on."""
     last: dict[str, float] = {}
     for entry in trainer.state.log_history:
-        last |= {name: value for name, value in entry.items() if name.endswith("loss") and name != "train_loss" or name.startswith("good_ratio/")}
+        last |= {name: value for name, value in entry.items() if (name.endswith("loss") and name != "train_loss") or name.startswith("good_ratio/")}
     ratios = {name.removeprefix("good_ratio/"): value for name, value in last.items() if name.startswith("good_ratio/")}
     losses = {name: value for name, value in last.items() if not name.startswith("good_ratio/")}
     trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)

@@ -1,16 +1,8 @@
 """The typed schema of `params.yaml`: one class per stage, no defaults (those live in `conf/` alone), unknown keys fail."""
 
-import difflib
-from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Literal
 
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from pydantic_core import ErrorDetails
-from yaml import YAMLError
-
-from mygo.errors import UserError
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Share = Annotated[float, Field(gt=0, le=1)]  # a part of something: 0 < x <= 1
 Chance = Annotated[float, Field(ge=0, lt=1)]
@@ -193,60 +185,3 @@ class Params(Section):
     finetune: FinetuneParams
     eval: EvalParams
     launch: LaunchParams
-
-
-def load_params(path: str | Path = "params.yaml") -> Params:
-    """Read and check all of `params.yaml`, so that a mistake in any stage's key stops the first one.
-
-    Raises `UserError`: `select.ratio: got 1.5; takes a number greater than 0 and at most 1`.
-    """
-    try:
-        raw = OmegaConf.to_container(OmegaConf.load(path), resolve=True)  # reads 1e-05 as a number, which plain YAML 1.1 does not
-    except FileNotFoundError:
-        raise UserError(f"{path}: not found; run stages from the root of the repository") from None
-    except (YAMLError, OmegaConfBaseException) as error:
-        raise UserError(f"{path}: not readable as YAML ({' '.join(str(error).split())})") from None
-    return check_params(raw)
-
-
-def check_params(raw: Any) -> Params:
-    """Check a nested dict of parameters. Raises `UserError` naming the first key that is wrong."""
-    try:
-        return Params.model_validate(raw)
-    except ValidationError as error:
-        raise UserError(_sentence(error.errors())) from None
-
-
-def _sentence(errors: list[ErrorDetails]) -> str:
-    """The first wrong key; a key that takes one of several types has an error for each of them."""
-    error = errors[0]
-    location = _location(error)
-    key = ".".join(map(str, location)) or "params.yaml"
-    if error["type"] == "extra_forbidden":
-        return f"{key}: unknown key; {_known_keys(location)}"
-    if error["type"] == "missing":
-        return f"{key}: missing; conf/ holds its default"
-    if error["type"] == "value_error":
-        return f"{key}: {error['msg'].removeprefix('Value error, ')}"
-    takes = [other["msg"].removeprefix("Input should be ") for other in errors if _location(other) == location]
-    return f"{key}: got {error['input']!r}; takes {' or '.join(dict.fromkeys(takes))}"
-
-
-def _location(error: ErrorDetails) -> list[int | str]:
-    return [part for part in error["loc"] if not _is_union_branch(part)]
-
-
-def _is_union_branch(part: int | str) -> bool:
-    return isinstance(part, str) and (part in ("int", "float", "str", "bool", "constrained-int") or "[" in part)
-
-
-def _known_keys(location: list[int | str]) -> str:
-    section: Any = Params
-    for part in location[:-1]:
-        if isinstance(part, str):
-            annotation = section.model_fields[part].annotation
-            section = next((arg for arg in get_args(annotation) if hasattr(arg, "model_fields")), annotation)
-    names = sorted(section.model_fields)
-    close = difflib.get_close_matches(str(location[-1]), names, n=1)
-    hint = f"did you mean {close[0]}? " if close else ""
-    return f"{hint}{'.'.join(map(str, location[:-1])) or 'the top level'} takes {', '.join(names)}"

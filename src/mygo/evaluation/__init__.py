@@ -1,0 +1,1 @@
+"""Evaluation: lm-eval on the target with and without its adapter."""

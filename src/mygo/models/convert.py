@@ -1,0 +1,58 @@
+"""The convert stage's work: base in, selector out, checked against the base before it appears."""
+
+from pathlib import Path
+from typing import Any
+
+from mygo.models.base import load_base, load_tokenizer
+from mygo.models.gate import QualityGate
+from mygo.models.loading import check_family, from_base, load_selector
+from mygo.models.parity import Parity, base_folder, compare_files, compare_models
+from mygo.params import ConvertParams
+from mygo.workdir import atomic_folder
+
+
+def convert(params: ConvertParams, seed: int, out: Path) -> dict[str, Any]:
+    """Write the selector (model and tokenizer) to the folder `out` and return what is known of it as metrics.
+
+    What was saved is loaded again and compared with the base; only if they agree does `out` appear. `memory_efficient` compares files
+    and holds one model at a time; logits are not compared then (null in the metrics).
+    Raises `UserError` for a base that cannot be had or is of another family, and if the comparison fails.
+    """
+    check_family(params.family, params.base_model, params.revision)
+    tokenizer = load_tokenizer(params.base_model, params.revision)
+    with atomic_folder(out) as staging:
+        model = from_base(
+            params.family,
+            params.base_model,
+            params.revision,
+            params.dtype,
+            seed,
+            trash_expert_mode=params.trash_expert_mode,
+            trash_expert_module=params.trash_expert_module,
+            quality_gate_init_mean=params.quality_gate_init_mean,
+            quality_gate_init_std=params.quality_gate_init_std,
+        )
+        facts = _count(model)
+        model.save_pretrained(staging)
+        tokenizer.save_pretrained(staging)
+        dtype, tied = model.dtype, model.config.tie_word_embeddings
+        del model  # the comparison loads what was saved, and may need the memory
+        if params.memory_efficient:
+            parity = compare_files(base_folder(params.base_model, params.revision), staging, dtype, tied, params.tolerance)
+        else:
+            parity = compare_models(load_base(params.base_model, params.revision, dtype), load_selector(staging), params.tolerance)
+    return {"family": params.family, **facts, **_as_metrics(parity)}
+
+
+def _count(model: Any) -> dict[str, int]:
+    gates = [module for module in model.modules() if isinstance(module, QualityGate)]
+    return {"gates": len(gates), "gate_parameters": sum(gate.weight.numel() for gate in gates), "parameters": model.num_parameters()}
+
+
+def _as_metrics(parity: Parity) -> dict[str, Any]:
+    return {
+        "parity": True,
+        "tensors_compared": parity.tensors,
+        "max_abs_difference": parity.max_abs_difference,
+        "logits_max_abs_difference": parity.logits_max_abs_difference,
+    }

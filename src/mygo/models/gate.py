@@ -1,0 +1,98 @@
+"""The quality gate in front of a feed-forward block, and what a token gets in place of the block.
+
+B batch, T tokens, D hidden.
+
+    score_t      = w_l . x_t
+    good_ratio_t = sigmoid(score_t)
+    y_t          = good_ratio_t * FFN(x_t) + (1 - good_ratio_t) * Trash(x_t)
+"""
+
+from collections.abc import Callable
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from mygo.errors import UserError
+from mygo.models.config import GatedConfig
+from mygo.models.named import load_named
+
+
+class QualityGate(nn.Linear):
+    """x [B, T, D] -> raw score [B, T, 1]. It *is* the Linear, so that `_init_weights` reaches it."""
+
+    def __init__(self, hidden_size: int) -> None:
+        super().__init__(hidden_size, 1, bias=False)
+
+
+class NoiseExpert(nn.Module):
+    """Gaussian noise with the mean and standard deviation that the token's input has over its hidden dimension; fresh at every call."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        std, mean = torch.std_mean(x.detach().float(), dim=-1, keepdim=True)
+        return (mean + std * torch.randn_like(x, dtype=torch.float32)).to(x.dtype)
+
+
+def _custom_expert(config: GatedConfig) -> nn.Module:
+    key = "convert.trash_expert_module"
+    expert = load_named(config.trash_expert_module, key)
+    if not (isinstance(expert, type) and issubclass(expert, nn.Module)):
+        raise UserError(f"{key}: got {config.trash_expert_module!r}, which is not a torch.nn.Module class")
+    return expert(config)
+
+
+# None stands for zero: there is nothing to add, so nothing is computed.
+TRASH_EXPERTS: dict[str, Callable[[GatedConfig], nn.Module | None]] = {
+    "zero": lambda config: None,
+    "noise": lambda config: NoiseExpert(),
+    "custom": _custom_expert,
+}
+
+
+def blend(score: Tensor, ffn: Tensor, trash: Tensor | None) -> Tensor:
+    """good_ratio * ffn + (1 - good_ratio) * trash.
+
+    score [B, T, 1], ffn and trash [B, T, D] -> [B, T, D]. The ratios are computed in float32, then cast: near 0 and 1 bfloat16
+    would round `1 - good_ratio` away. No trash stands for zero.
+    """
+    good = torch.sigmoid(score.float())
+    kept = good.to(ffn.dtype) * ffn
+    return kept if trash is None else kept + (1 - good).to(ffn.dtype) * trash
+
+
+class GatedFeedForward(nn.Module):
+    """Mixin before a feed-forward block class that is built from the config alone: the block's parameter names stay as they are.
+
+    `routing` names the submodules that decide where a token goes; warm-up trains these.
+    """
+
+    routing: ClassVar[tuple[str, ...]] = ("quality_gate",)
+
+    def __init__(self, config: GatedConfig) -> None:
+        super().__init__(config)
+        self.quality_gate = QualityGate(config.hidden_size)  # pyright: ignore[reportAttributeAccessIssue]
+        self.trash_expert = TRASH_EXPERTS[config.trash_expert_mode](config)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x [B, T, D] -> [B, T, D]."""
+        trash = None if self.trash_expert is None else self.trash_expert(x)
+        return blend(self.quality_gate(x), super().forward(x), trash)
+
+
+def gated_blocks(model: nn.Module) -> dict[str, GatedFeedForward]:
+    """The gated blocks of a model by name, in layer order."""
+    return {name: module for name, module in model.named_modules() if isinstance(module, GatedFeedForward)}
+
+
+def routing_parameters(model: nn.Module) -> list[str]:
+    """Names of the parameters that route tokens: the gates, and in MoE families the routers."""
+    return [f"{name}.{child}.weight" for name, block in gated_blocks(model).items() for child in block.routing]
+
+
+def freeze_all_but(model: nn.Module, names: list[str]) -> None:
+    """Leave a gradient to the named parameters only. Raises `ValueError` for a name that the model does not have."""
+    parameters = dict(model.named_parameters())
+    if unknown := sorted(set(names) - set(parameters)):
+        raise ValueError(f"no such parameters: {unknown}")
+    for name, parameter in parameters.items():
+        parameter.requires_grad_(name in set(names))

@@ -1,0 +1,42 @@
+"""Typed parameters: the schema of `params.yaml` and its strict loader."""
+
+from mygo.params.loading import check_params, load_params
+from mygo.params.schema import (
+    BenchmarkParams,
+    CollectParams,
+    ConvertParams,
+    EvalParams,
+    FinetuneParams,
+    HubBenchmark,
+    HubDataset,
+    LaunchParams,
+    LoraParams,
+    MiniWorldParams,
+    Params,
+    PrepareParams,
+    QualityLossParams,
+    SelectParams,
+    TrainingParams,
+    WarmupParams,
+)
+
+__all__ = [
+    "BenchmarkParams",
+    "CollectParams",
+    "ConvertParams",
+    "EvalParams",
+    "FinetuneParams",
+    "HubBenchmark",
+    "HubDataset",
+    "LaunchParams",
+    "LoraParams",
+    "MiniWorldParams",
+    "Params",
+    "PrepareParams",
+    "QualityLossParams",
+    "SelectParams",
+    "TrainingParams",
+    "WarmupParams",
+    "check_params",
+    "load_params",
+]

@@ -1,0 +1,1 @@
+"""Select: from what `collect` recorded of each sample to the samples that are worth training on."""

@@ -1,0 +1,23 @@
+"""Are these the statistics of the selector that is on disk now?"""
+
+import json
+from pathlib import Path
+from typing import Literal
+
+from mygo.errors import UserError
+from mygo.selection.statistics import AGAIN, Statistics
+
+
+def check_model(statistics: Statistics, digests: Path, checkpoint: int | Literal["last"]) -> None:
+    """Raise `UserError` if the statistics were collected with another model than the warmed checkpoint.
+
+    `digests` is the file that warmup writes beside its checkpoints; where statistics travel without them nothing is checked.
+    """
+    if not digests.exists():
+        return
+    known: dict[str, str] = json.loads(digests.read_text())
+    epoch = max(known, key=lambda name: int(name.removeprefix("epoch_"))) if checkpoint == "last" else f"epoch_{checkpoint}"
+    if epoch not in known:
+        raise UserError(f"collect.checkpoint: got {checkpoint}; {digests.parent} holds {', '.join(sorted(known))}")
+    if statistics.manifest.fingerprint.get("model") != known[epoch]:
+        raise UserError(f"{statistics.folder}: was collected with another model than {digests.parent / epoch}; {AGAIN}")

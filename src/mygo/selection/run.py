@@ -1,0 +1,94 @@
+"""The whole of select: statistics and pool in, selection, metrics and plots out."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mygo.data.pool import open_pool
+from mygo.errors import UserError
+from mygo.params import SelectParams
+from mygo.selection import report
+from mygo.selection.output import scores_table, write_selection
+from mygo.selection.scores import GATE_SCORES, SCORES
+from mygo.selection.statistics import Statistics, open_statistics
+from mygo.selection.strategies import STRATEGIES, budget_of, preference, rank_rows
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What a selection has to report: the metrics, and the rows of each plot by its name (always the same names)."""
+
+    metrics: dict[str, Any]
+    plots: dict[str, list[dict[str, Any]]]
+
+
+def select(params: SelectParams, seed: int, statistics: Path, pool: Path, out: Path) -> Selection:
+    """Score every sample of the pool, spend the budget, write `selected.jsonl` and `scores.parquet` to the folder `out`.
+
+    Raises `UserError` if the statistics are not of this pool, or do not hold what the score needs.
+    """
+    keys = open_pool(pool).to_table(columns=["source_dataset", "source_index", "id", "label"])
+    recorded = open_statistics(statistics)
+    recorded.check_rows(keys)
+    n_tokens_N = recorded.values("n_tokens")
+    score_N = _score(recorded, params)
+    preference_N = _preference(score_N, n_tokens_N, params)
+    ranked = rank_rows(preference_N, keys)
+    if not len(ranked):
+        raise UserError(f"{statistics}: none of the {keys.num_rows:,} samples can be graded by {params.score}, so nothing can be selected")
+    budget = keys.num_rows if params.strategy == "full" else budget_of(params.ratio, keys.num_rows)
+    selected_N = _spend(params.strategy, ranked, budget, keys.num_rows, seed)
+    logger.info("%s", f"{keys.num_rows:,} samples, {len(ranked):,} can be graded, budget {budget:,} -> {report.count(selected_N):,} selected")
+
+    reason_N = _reasons(selected_N, preference_N, n_tokens_N, params.strategy)
+    scores = scores_table(keys, n_tokens_N, score_N, ranked, selected_N, reason_N)
+    write_selection(out, pool, scores, ranked[selected_N[ranked]])
+    source_N = keys["source_dataset"].to_numpy(zero_copy_only=False)
+    return _report(report.Outcome(source_N, n_tokens_N, score_N, preference_N, selected_N, budget), report.read_labels(keys["label"], params.good_label))
+
+
+def _score(recorded: Statistics, params: SelectParams) -> np.ndarray:
+    """The score of each sample; all NaN if there are no gates and the strategy can do without a score."""
+    if params.score in GATE_SCORES and not recorded.manifest.gated:
+        if params.strategy == "top":
+            others = ", ".join(sorted(SCORES.keys() - GATE_SCORES))
+            raise UserError(f"select.score: got {params.score}, but the selector that wrote {recorded.folder} has no gates; takes {others}")
+        logger.info("the selector has no gates: %s is left empty", params.score)
+        return np.full(sum(shard.rows for shard in recorded.manifest.shards), np.nan)
+    score_N = SCORES[params.score](recorded, params)
+    return np.where(np.isfinite(score_N), score_N, np.nan)
+
+
+def _preference(score_N: np.ndarray, n_tokens_N: np.ndarray, params: SelectParams) -> np.ndarray:
+    """Without a score all samples that hold a token to learn from are alike."""
+    if np.isnan(score_N).all():
+        return np.where((n_tokens_N >= 2) & (params.strategy != "top"), 0.0, np.nan)
+    return preference(score_N, params.order)
+
+
+def _spend(strategy: str, ranked: np.ndarray, budget: int, rows: int, seed: int) -> np.ndarray:
+    """Which of the pool's rows are kept, as booleans; if fewer than the budget can be graded, those."""
+    # A stream of its own: the warm-up pool is drawn with the same seed, and a random selection must not be the same rows.
+    rng = np.random.default_rng([seed, *b"select"])
+    selected_N = np.zeros(rows, dtype=bool)
+    selected_N[STRATEGIES[strategy](ranked, min(budget, len(ranked)), rng)] = True
+    return selected_N
+
+
+def _report(outcome: report.Outcome, labels: report.Labels) -> Selection:
+    return Selection(
+        metrics=report.describe(outcome) | report.agreement(outcome, labels),
+        plots={"score_histogram": report.histogram(outcome, labels), "labels": report.label_rows(outcome, labels)},
+    )
+
+
+def _reasons(selected_N: np.ndarray, preference_N: np.ndarray, n_tokens_N: np.ndarray, strategy: str) -> list[str]:
+    """Why each sample is where it is: kept, below_budget, not_drawn (by chance), too_short or not_finite (a statistic is not a number)."""
+    dropped = "not_drawn" if strategy == "random" else "below_budget"
+    not_graded_N = np.where(n_tokens_N < 2, "too_short", "not_finite")
+    return np.where(selected_N, "kept", np.where(np.isnan(preference_N), not_graded_N, dropped)).tolist()

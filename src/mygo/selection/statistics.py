@@ -1,0 +1,151 @@
+"""Reads the statistics that `collect` wrote: a manifest and Parquet shards, one row per sample of the pool, in its order.
+
+N samples of the pool, L layers, T tokens of a sample, B samples of a batch. Sample-level columns are held whole; tokens are streamed.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import BaseModel, ValidationError
+from tqdm import tqdm
+
+from mygo.errors import UserError
+
+VALUES_PER_BATCH = 2**19  # gate values (layers x tokens) that are in memory at once
+AGAIN = "run collect again"
+
+
+class ShardEntry(BaseModel):
+    file: str
+    rows: int
+
+
+class Manifest(BaseModel):
+    """What select needs of `manifest.json`."""
+
+    fingerprint: dict[str, Any]
+    layers: int
+    gated: bool
+    tokens: bool
+    shards: list[ShardEntry]
+
+
+@dataclass(frozen=True)
+class TokenBatch:
+    """The token level of some samples, each of two tokens or more, end to end: `nll` has T - 1 values of a sample, `gate_logits` L x T."""
+
+    rows_B: np.ndarray  # their places in the pool
+    n_tokens_B: np.ndarray
+    nll: np.ndarray  # float32, nats
+    gate_logits: np.ndarray  # float16
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """An opened folder of statistics. It holds no labels, so no score can see one."""
+
+    folder: Path
+    manifest: Manifest
+
+    def values(self, column: str) -> np.ndarray:
+        """A numeric column as float64 [N], NaN where it is null."""
+        return np.asarray(self._table([column]).column(0).to_numpy(), dtype=np.float64)
+
+    def per_layer(self, column: str) -> np.ndarray:
+        """A column of one list per sample as float32 [N, L], NaN where the list is null."""
+        layers = self.manifest.layers
+        chunks = []
+        for shard in self.manifest.shards:
+            data = self._read(shard, [column]).column(0).combine_chunks()
+            if not pa.types.is_fixed_size_list(data.type) or data.type.list_size != layers:
+                raise UserError(f"{self.folder / shard.file}: {column} is {data.type}, the manifest says {layers} layers; {AGAIN}")
+            values_NL = np.full((len(data), layers), np.nan, dtype=np.float32)
+            values_NL[data.is_valid().to_numpy(zero_copy_only=False)] = data.flatten().to_numpy(zero_copy_only=False).reshape(-1, layers)
+            chunks.append(values_NL)
+        return np.concatenate(chunks)
+
+    def token_batches(self) -> Iterator[TokenBatch]:
+        """Stream the token level, a bounded number of values at a time, however many tokens the pool has."""
+        first_row = 0
+        for shard in tqdm(self.manifest.shards, desc="tokens", unit="shard", disable=None):
+            longest = max(1, self._read(shard, ["n_tokens"]).column(0).to_numpy().max())
+            batch_rows = max(1, VALUES_PER_BATCH // (longest * self.manifest.layers))
+            with self._open(shard) as file:  # a small buffer in place of whole column chunks: memory stays bounded
+                for batch in file.iter_batches(batch_rows, columns=["n_tokens", "token_nll", "gate_logits"]):
+                    yield self._token_batch(shard, batch, first_row)
+                    first_row += batch.num_rows
+
+    def check_rows(self, keys: pa.Table) -> None:
+        """Raise `UserError` unless the rows are those of the pool, one to one (`keys`: its source_dataset and source_index)."""
+        recorded = self._table(["source_dataset", "source_index"])
+        if recorded.num_rows != keys.num_rows:
+            raise UserError(f"{self.folder}: has {recorded.num_rows:,} samples, the pool {keys.num_rows:,}, so it is of another pool; {AGAIN}")
+        for name in recorded.column_names:
+            got, expected = recorded[name].cast(keys[name].type), keys[name]
+            if not got.equals(expected):
+                row, pair = next((row, pair) for row, pair in enumerate(zip(got.to_pylist(), expected.to_pylist(), strict=True)) if pair[0] != pair[1])
+                raise UserError(f"{self.folder}: sample {row} has {name} {pair[0]}, in the pool {pair[1]}, so it is of another pool; {AGAIN}")
+
+    def _table(self, columns: Sequence[str]) -> pa.Table:
+        return pa.concat_tables([self._read(shard, columns) for shard in self.manifest.shards])
+
+    def _read(self, shard: ShardEntry, columns: Sequence[str]) -> pa.Table:
+        with self._open(shard) as file:
+            missing = [name for name in columns if name not in file.schema_arrow.names]
+            if missing:
+                raise UserError(f"{self.folder / shard.file}: has no column {missing[0]}, so another version wrote it; {AGAIN}")
+            return file.read(columns=columns, use_threads=False)
+
+    def _open(self, shard: ShardEntry) -> pq.ParquetFile:
+        path = self.folder / shard.file
+        try:
+            file = pq.ParquetFile(path, pre_buffer=False, buffer_size=2**16)
+        except FileNotFoundError:
+            raise UserError(f"{path}: not found, although the manifest lists it; {AGAIN}") from None
+        except pa.ArrowInvalid as error:
+            raise UserError(f"{path}: not readable as Parquet ({' '.join(str(error).split())}); {AGAIN}") from None
+        if file.metadata.num_rows != shard.rows:
+            raise UserError(f"{path}: has {file.metadata.num_rows} rows, the manifest says {shard.rows}; {AGAIN}")
+        return file
+
+    def _token_batch(self, shard: ShardEntry, batch: pa.RecordBatch, first_row: int) -> TokenBatch:
+        n_tokens = batch.column("n_tokens").to_numpy()
+        kept = np.flatnonzero(n_tokens >= 2)
+        batch = batch.take(pa.array(kept))
+        nll, nll_bytes = _joined(batch.column("token_nll"), "<f4")
+        gate_logits, gate_bytes = _joined(batch.column("gate_logits"), "<f2")
+        counts = n_tokens[kept].astype(np.int64)
+        if (nll_bytes != 4 * (counts - 1)).any() or (gate_bytes != 2 * self.manifest.layers * counts).any():
+            raise UserError(f"{self.folder / shard.file}: the token level is not of {self.manifest.layers} layers and n_tokens tokens; {AGAIN}")
+        return TokenBatch(first_row + kept, counts, nll, gate_logits)
+
+
+def open_statistics(folder: Path) -> Statistics:
+    """Read the manifest. Raises `UserError` if it is missing, unreadable, empty, or of another version."""
+    path = folder / "manifest.json"
+    try:
+        manifest = Manifest.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        raise UserError(f"{path}: not found; run collect first") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the file"
+        raise UserError(f"{path}: {where}: {first['msg'].lower()}, so another version wrote it; {AGAIN}") from None
+    if not manifest.shards:
+        raise UserError(f"{path}: lists no shards; {AGAIN}")
+    return Statistics(folder, manifest)
+
+
+def _joined(blobs: pa.BinaryArray, dtype: str) -> tuple[np.ndarray, np.ndarray]:
+    """The values of all blobs end to end, without a copy, and the length of each blob in bytes."""
+    _, offset_buffer, data = blobs.buffers()
+    offsets = np.frombuffer(offset_buffer, dtype=np.int32)[blobs.offset : blobs.offset + len(blobs) + 1]
+    lengths = np.diff(offsets)
+    values = np.frombuffer(data, dtype=np.uint8)[offsets[0] : offsets[-1]] if lengths.any() else np.empty(0, np.uint8)
+    whole = len(values) // np.dtype(dtype).itemsize * np.dtype(dtype).itemsize
+    return values[:whole].view(dtype), lengths

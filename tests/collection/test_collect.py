@@ -1,0 +1,160 @@
+"""Collect: shards that survive a kill, never serve another model, and do not depend on what a sample was batched with."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from mygo.collection.collect import collect
+from mygo.errors import UserError
+from mygo.params import CollectParams
+from mygo.runtime import Runtime
+
+PARAMS = CollectParams(checkpoint="last", tokens_per_batch=128, max_length=48, shard_size=16, tokens=True, dtype="float32")
+CPU = Runtime(torch.device("cpu"), torch.float32, 0, 1)
+
+
+@pytest.fixture(autouse=True)
+def _work_in_a_temporary_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def pool(tmp_path, conversations, write_pool_of):
+    return write_pool_of(tmp_path / "pool", conversations)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def columns(folder: Path, *names: str) -> dict[str, np.ndarray]:
+    table = pq.ParquetDataset(sorted(folder.glob("shard-*.parquet"))).read(columns=list(names))
+    return {name: np.array(table[name].to_pylist(), dtype=float) for name in names}
+
+
+def test_statistics_are_one_to_one_with_the_pool(tiny_selector, pool, tmp_path, conversations):
+    metrics = collect(PARAMS, CPU, tiny_selector.parent, pool, tmp_path / "out")
+    table = pq.ParquetDataset(sorted((tmp_path / "out").glob("shard-*.parquet"))).read()
+    assert table["id"].to_pylist() == [f"made_{i}" for i in range(len(conversations))]
+    manifest = json.loads((tmp_path / "out/manifest.json").read_text())
+    assert [shard["rows"] for shard in manifest["shards"]] == [16, 16, 8]
+    assert (manifest["layers"], manifest["gated"], manifest["experts"]) == (2, True, 4 if "select_moe" in str(tiny_selector) else 0)
+    for i in range(len(table)):
+        tokens = table["n_tokens"][i].as_py()
+        nll = np.frombuffer(table["token_nll"][i].as_py(), np.float32)
+        gates = np.frombuffer(table["gate_logits"][i].as_py(), np.float16).reshape(2, tokens)
+        assert len(nll) == tokens - 1
+        assert table["nll"][i].as_py() == pytest.approx(nll.mean(), abs=1e-5)
+        good = 1 / (1 + np.exp(-gates[:, 1:].astype(np.float64)))
+        assert table["gate_mean"][i].as_py() == pytest.approx(good.mean(1), abs=1e-3)
+        weights = np.exp(nll) / np.exp(nll).sum()
+        assert table["gate_weighted"][i].as_py() == pytest.approx((good * weights).sum(1), abs=1e-3)
+    assert metrics["samples"] == len(conversations)
+    assert metrics["tokens"] == sum(table["n_tokens"].to_pylist())
+    assert metrics["truncated"] == sum(table["truncated"].to_pylist()) > 0
+
+
+def test_a_sample_does_not_depend_on_its_row(tiny_selector, pool, tmp_path):
+    small = PARAMS.model_copy(update={"tokens_per_batch": 64, "shard_size": 5})
+    collect(PARAMS, CPU, tiny_selector.parent, pool, tmp_path / "a")
+    collect(small, CPU, tiny_selector.parent, pool, tmp_path / "b")
+    names = ("nll", "nll_answer", "gate_mean", "gate_weighted")
+    a, b = (columns(tmp_path / out, *names) for out in "ab")
+    for name in names:
+        np.testing.assert_allclose(a[name], b[name], atol=1e-4)
+
+
+def test_two_processes_give_the_bytes_of_one(tiny_selector, pool, tmp_path):
+    collect(PARAMS, CPU, tiny_selector.parent, pool, tmp_path / "one")
+    assert collect(PARAMS, Runtime(CPU.device, CPU.dtype, 1, 2), tiny_selector.parent, pool, tmp_path / "two") == {}
+    assert not (tmp_path / "two").exists()
+    collect(PARAMS, Runtime(CPU.device, CPU.dtype, 0, 2), tiny_selector.parent, pool, tmp_path / "two")
+    assert contents(tmp_path / "one") == contents(tmp_path / "two")
+
+
+def test_other_params_model_or_data_never_reuse_shards(tiny_selector, pool, tmp_path, conversations, write_pool_of, monkeypatch):
+    from mygo.collection import collect as module
+
+    scored: list[int] = []
+    score = module._score_shard
+    monkeypatch.setattr(module, "_score_shard", lambda model, shard, *rest: scored.append(shard.index) or score(model, shard, *rest))
+    monkeypatch.setattr(module, "publish", lambda work, out: None)
+
+    def shards_scored(params: CollectParams, folder: Path) -> int:
+        scored.clear()
+        collect(params, CPU, tiny_selector.parent, folder, tmp_path / "out")
+        return len(scored)
+
+    assert shards_scored(PARAMS, pool) == 3
+    assert shards_scored(PARAMS, pool) == 0
+    assert shards_scored(PARAMS.model_copy(update={"max_length": 32}), pool) == 3
+    changed = [[*chat[:1], {"role": "assistant", "content": "amber"}] for chat in conversations]
+    assert shards_scored(PARAMS, write_pool_of(tmp_path / "changed", changed)) == 3
+    config = tiny_selector / "config.json"
+    before = config.read_text()
+    config.write_text(before + "\n")
+    assert shards_scored(PARAMS, pool) == 3
+    config.write_text(before)
+
+
+SCRIPT = """
+import sys, time, torch
+from pathlib import Path
+from mygo.collection import collect as module
+from mygo.params import CollectParams
+from mygo.runtime import Runtime
+score = module._score_shard
+module._score_shard = lambda *a: (time.sleep(float(sys.argv[4])), score(*a))[1]
+cpu = Runtime(torch.device("cpu"), torch.float32, 0, 1)
+module.collect(CollectParams.model_validate_json(sys.argv[1]), cpu, Path(sys.argv[2]), Path(sys.argv[3]), Path("out"))
+"""
+
+
+def test_killed_in_the_middle_it_resumes_to_the_same_bytes(tiny_selector, pool, tmp_path):
+    params = PARAMS.model_copy(update={"shard_size": 5})
+    command = [sys.executable, "-c", SCRIPT, params.model_dump_json(), str(tiny_selector.parent), str(pool)]
+    process = subprocess.Popen([*command, "0.4"], stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while len(list(Path("work").glob("collect/*/shard-*.parquet"))) < 2 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    done = {path.name: path.stat().st_mtime_ns for path in Path("work").glob("collect/*/shard-*.parquet")}
+    assert 2 <= len(done) < 8
+    assert not Path("out").exists()
+    collect(params, CPU, tiny_selector.parent, pool, Path("out"))
+    kept = {name: (Path("out") / name).stat().st_mtime_ns for name in done}
+    assert kept == done  # nothing that was complete is computed again
+    collect(params, CPU, tiny_selector.parent, pool, Path("whole"))
+    assert contents(Path("out")) == contents(Path("whole"))
+
+
+def test_a_checkpoint_that_is_not_there_is_named(tiny_selector, pool, tmp_path):
+    with pytest.raises(UserError, match=r"^collect\.checkpoint: got 7; .* holds epochs 1$"):
+        collect(PARAMS.model_copy(update={"checkpoint": 7}), CPU, tiny_selector.parent, pool, tmp_path / "out")
+
+
+def test_a_model_that_says_nan_stops_the_stage(tiny_selector, pool, tmp_path, monkeypatch):
+    from mygo.collection import collect as module
+
+    load = module.load_checkpoint
+
+    def broken(*args, **kwargs):
+        model = load(*args, **kwargs)
+        torch.nn.init.constant_(model.lm_head.weight, float("nan"))
+        return model
+
+    monkeypatch.setattr(module, "load_checkpoint", broken)
+    monkeypatch.setattr(module, "check_packing", lambda *args, **kwargs: 0.0)
+    with pytest.raises(UserError, match="not finite"):
+        collect(PARAMS, CPU, tiny_selector.parent, pool, tmp_path / "out")
+    assert not (tmp_path / "out").exists()

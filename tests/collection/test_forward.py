@@ -1,0 +1,101 @@
+"""The packed forward pass says what the plain library says about each sample alone."""
+
+import numpy as np
+import pytest
+import torch
+
+from mygo.collection import attention
+from mygo.collection.forward import chunked_nll, score_row, segment_softmax, segment_sum
+from mygo.collection.packing import pack_rows
+from mygo.collection.selftest import check_packing
+from mygo.errors import UserError
+from mygo.models.checkpoints import load_checkpoint
+
+LENGTHS = [7, 7, 5, 2, 1]
+
+
+@pytest.fixture
+def model(tiny_selector):
+    return load_checkpoint(tiny_selector, torch.float32, attn_implementation=attention.NAME).eval()
+
+
+def samples(model, lengths=LENGTHS):
+    generator = torch.Generator().manual_seed(1)
+    ids = [torch.randint(3, model.config.vocab_size, (length,), generator=generator) for length in lengths]
+    return ids, [torch.arange(length) >= length // 2 for length in lengths]
+
+
+def alone(model, ids):
+    """Per-token NLL, gate logits [L, T], router logits [L, T, E] and last hidden state of one sample, by the library's own forward."""
+    model.set_attn_implementation("sdpa")
+    with torch.no_grad():
+        out = model(ids[None], output_router_logits=True, output_hidden_states=True, use_cache=False)
+    model.set_attn_implementation(attention.NAME)
+    nll = torch.nn.functional.cross_entropy(out.logits[0, :-1], ids[1:], reduction="none")
+    gates = torch.stack([layer["quality_score"][0, :, 0] for layer in out.router_logits])
+    routers = [layer["moe_logits"] for layer in out.router_logits if "moe_logits" in layer]
+    return nll, gates, routers, out.hidden_states[-1][0]
+
+
+def test_a_packed_row_equals_one_by_one(model):
+    ids, answers = samples(model)
+    row = score_row(model, ids, answers, gated=True)
+    nll_M, gate_LN = row.nll_M.split([length - 1 for length in LENGTHS]), row.gate_LN.split(LENGTHS, dim=1)
+    for i, sample in enumerate(ids):
+        nll, gates, routers, hidden = alone(model, sample)
+        torch.testing.assert_close(nll_M[i], nll, atol=1e-5, rtol=0)
+        torch.testing.assert_close(gate_LN[i].float(), gates, atol=2e-3, rtol=2e-3)
+        if len(sample) > 1:
+            torch.testing.assert_close(row.nll_S[i], nll.mean(), atol=1e-5, rtol=0)
+            torch.testing.assert_close(row.answer_nll_S[i], nll[answers[i][1:]].mean(), atol=1e-5, rtol=0)
+            good = torch.sigmoid(gates[:, 1:])
+            torch.testing.assert_close(row.gate_mean_SL[i], good.mean(1), atol=1e-5, rtol=0)
+            torch.testing.assert_close(row.gate_weighted_SL[i], (good * torch.softmax(nll, 0)).sum(1), atol=1e-5, rtol=0)
+        if routers:
+            torch.testing.assert_close(row.router_logits_S[i], torch.cat([r.mean(0) for r in routers]), atol=1e-5, rtol=0)
+            torch.testing.assert_close(row.router_probs_S[i], torch.cat([torch.softmax(r, -1).mean(0) for r in routers]), atol=1e-5, rtol=0)
+        else:
+            torch.testing.assert_close(row.hidden_mean_SD[i], hidden.mean(0), atol=1e-5, rtol=0)
+
+
+def test_a_sample_of_one_token_has_no_means(model):
+    ids, answers = samples(model)
+    row = score_row(model, ids, answers, gated=True)
+    assert torch.isnan(row.nll_S[-1])
+    assert torch.isnan(row.gate_mean_SL[-1]).all()
+    assert torch.isnan(row.gate_weighted_SL[-1]).all()
+
+
+def test_chunked_nll_equals_cross_entropy_whatever_the_chunk(monkeypatch):
+    torch.manual_seed(0)
+    head = torch.nn.Linear(8, 50, bias=False)
+    hidden, targets = torch.randn(100, 8), torch.randint(50, (100,))
+    expected = torch.nn.functional.cross_entropy(head(hidden), targets, reduction="none")
+    for size in (1, 4 * 50 * 17, 10**9):
+        monkeypatch.setitem(__import__("mygo.collection.forward", fromlist=["x"]).LOGIT_BYTES, "cpu", size)
+        torch.testing.assert_close(chunked_nll(hidden, targets, head, 50), expected, atol=1e-6, rtol=1e-6)
+
+
+def test_segments_by_hand():
+    lengths = torch.tensor([2, 0, 1])
+    assert segment_sum(torch.tensor([1.0, 2.0, 5.0]), lengths).tolist() == [3.0, 0.0, 5.0]
+    # softmax of (0, ln 3) is (1/4, 3/4); of a single value 1; a large value does not overflow
+    weights = segment_softmax(torch.tensor([0.0, float(np.log(3.0)), 1000.0]), lengths)
+    torch.testing.assert_close(weights, torch.tensor([0.25, 0.75, 1.0]))
+
+
+def test_rows_keep_the_budget_and_every_sample():
+    lengths = [5, 9, 1, 1, 7, 30, 2]
+    rows = pack_rows(lengths, 10)
+    assert sorted(i for row in rows for i in row) == list(range(7))
+    assert [sum(lengths[i] for i in row) for row in rows] == [30, 9, 7, 9]  # the long one alone; then 9 | 7 | 5 2 1 1
+    assert rows == pack_rows(lengths, 10)
+
+
+def test_the_self_test_sees_samples_that_see_each_other(model, monkeypatch):
+    ids, answers = samples(model)
+    assert check_packing(model, ids, answers, gated=True) < 1e-5
+    whole = attention._per_segment
+    monkeypatch.setattr(attention, "_per_segment", lambda q, k, v, lengths, scaling: whole(q, k, v, (sum(lengths),), scaling))
+    with pytest.raises(UserError, match="differs from one-by-one scoring"):
+        check_packing(model, ids, answers, gated=True)

@@ -1,0 +1,124 @@
+"""Every quality loss, against numbers worked by hand."""
+
+import math
+
+import pytest
+import torch
+
+from mygo.errors import UserError
+from mygo.models.config import GatedConfig
+from mygo.models.losses import QUALITY_LOSSES, quality_loss
+
+CUSTOM = """
+def away_from_half(good_ratio, attention_mask):
+    return (good_ratio - 0.5) ** 2 * attention_mask
+
+def total(good_ratio, attention_mask):
+    return good_ratio.sum()
+"""
+
+# Two samples: g = (0.2, 0.4) and (0.9), one token of padding with g = 0.7.
+GOOD = [[0.2, 0.4], [0.9, 0.7]]
+MASK = [[1, 1], [1, 0]]
+
+
+@pytest.fixture(autouse=True)
+def _custom_losses(tmp_path, monkeypatch):
+    (tmp_path / "own_losses.py").write_text(CUSTOM)
+    monkeypatch.syspath_prepend(tmp_path)
+
+
+def scores_of(good):
+    """Raw scores [B, T, 1] with these ratios: logit(g)."""
+    return torch.tensor([[[math.log(g / (1 - g))] for g in row] for row in good], requires_grad=True)
+
+
+def loss_of(layers, mask, **keys):
+    config = GatedConfig(**{"quality_loss_function": "own_losses:away_from_half"} | keys)
+    return quality_loss(layers, None if mask is None else torch.tensor(mask), config)[0]
+
+
+WORKED = [
+    # sample-wise: (0.3 + 0.9) / 2; token-wise: 1.5 / 3
+    ("sigmoid", "sample_wise", {}, 0.6),
+    ("linear", "sample_wise", {}, 0.6),
+    ("sigmoid", "token_wise", {}, 0.5),
+    # squares 0.04, 0.16, 0.81: (0.1 + 0.81) / 2; 1.01 / 3
+    ("mse", "sample_wise", {}, 0.455),
+    ("mse", "token_wise", {}, 1.01 / 3),
+    # mean 0.5, deviations -0.3, -0.1, 0.4: var 0.26 / 2 = 0.13
+    ("beta_moment_matching", "token_wise", {}, 0.08**2),
+    ("beta_moment_matching", "sample_wise", {"beta_target_mean": 0.2, "beta_target_var": 0.03, "w_mean": 2.0, "w_var": 5.0}, 2 * 0.3**2 + 5 * 0.1**2),
+    ("mean_variance_regularization", "token_wise", {}, -0.013),
+    ("mean_variance_regularization", "token_wise", {"lambda_var": 2.0}, -0.26),
+    # (g - 0.5)^2 = 0.09, 0.01, 0.16: (0.05 + 0.16) / 2; 0.26 / 3
+    ("custom", "sample_wise", {}, 0.105),
+    ("custom", "token_wise", {}, 0.26 / 3),
+]
+
+
+@pytest.mark.parametrize(("kind", "averaging", "keys", "expected"), WORKED)
+def test_losses_against_numbers_worked_by_hand(kind, averaging, keys, expected):
+    loss = loss_of([scores_of(GOOD)], MASK, quality_loss_type=kind, quality_loss_averaging=averaging, **keys)
+    assert loss.item() == pytest.approx(expected, abs=1e-6)
+
+
+def test_beta_moment_matching_on_two_tokens():
+    # g = (0.2, 0.4): mean 0.3, var 0.02 -> (0.3 - 0.5)^2 + (0.02 - 0.05)^2 = 0.0409
+    assert loss_of([scores_of([[0.2, 0.4]])], None, quality_loss_type="beta_moment_matching").item() == pytest.approx(0.0409, abs=1e-6)
+
+
+def test_layers_are_averaged_and_reported_one_by_one():
+    layers = [scores_of([[0.2, 0.4]]), scores_of([[0.9, 0.7]])]
+    loss, good_ratio = quality_loss(layers, None, GatedConfig())
+    assert loss.item() == pytest.approx(0.55)
+    torch.testing.assert_close(good_ratio, torch.tensor([0.3, 0.8]))
+    assert loss.requires_grad
+    assert not good_ratio.requires_grad
+
+
+@pytest.mark.parametrize("averaging", ["sample_wise", "token_wise"])
+@pytest.mark.parametrize("kind", sorted(QUALITY_LOSSES))
+def test_every_loss_moves_every_real_token_and_no_padding(kind, averaging):
+    scores = scores_of([[0.2, 0.4], [0.8, 0.7]])
+    loss_of([scores], MASK, quality_loss_type=kind, quality_loss_averaging=averaging).backward()
+    moved = scores.grad.squeeze(-1) != 0
+    assert moved.tolist() == [[True, True], [True, False]]
+    assert scores.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("averaging", ["sample_wise", "token_wise"])
+@pytest.mark.parametrize("kind", sorted(QUALITY_LOSSES))
+def test_padding_changes_no_loss(kind, averaging):
+    padded, mask = [[0.6, 0.2, 0.4, 0.1], [0.3, 0.9, 0.5, 0.5], [0.3, 0.3, 0.3, 0.3]], [[0, 1, 1, 0], [0, 1, 0, 0], [0, 0, 0, 0]]
+    keys = {"quality_loss_type": kind, "quality_loss_averaging": averaging}
+    assert loss_of([scores_of(padded)], mask, **keys).item() == pytest.approx(loss_of([scores_of(GOOD)], MASK, **keys).item(), abs=1e-6)
+
+
+@pytest.mark.parametrize("kind", sorted(QUALITY_LOSSES))
+def test_a_single_token_and_none_at_all_stay_finite(kind):
+    for mask in ([[1, 0]], [[0, 0]]):
+        scores = scores_of([[0.2, 0.4]])
+        loss = loss_of([scores], mask, quality_loss_type=kind)
+        loss.backward()
+        assert loss.isfinite()
+        assert scores.grad.isfinite().all()
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (None, "got None; takes package.module:name"),
+        ("own_losses", "takes package.module:name"),
+        ("own_losses:missing", "cannot be imported"),
+        ("own_losses:total", r"returned shape \[\]; takes \[batch, seq\] = \[2, 2\]"),
+    ],
+)
+def test_a_bad_custom_loss_is_refused_by_its_key(function, message):
+    with pytest.raises(UserError, match=r"^warmup\.quality_loss\.function: .*" + message):
+        loss_of([scores_of(GOOD)], MASK, quality_loss_type="custom", quality_loss_function=function)
+
+
+def test_debug_logs_the_loss_of_each_layer(caplog):
+    loss_of([scores_of([[0.25]])], None, quality_loss_debug=True)
+    assert "sigmoid quality loss by layer [0.25], mean good_ratio [0.25]" in caplog.text

@@ -1,0 +1,56 @@
+"""Metrics and plot files."""
+
+import json
+
+import numpy as np
+import pytest
+
+from mygo.errors import UserError
+from mygo.metrics import write_metrics, write_plot
+
+
+def test_metrics_are_sorted_rounded_and_end_with_a_newline(tmp_path):
+    path = tmp_path / "new" / "a.json"
+    write_metrics(path, {"b": 1 / 3, "a": {"y": np.float32(0.1), "x": np.int64(3)}, "c": [True, None, "größer"], "d": -1e-9})
+    expected = '{\n  "a": {\n    "x": 3,\n    "y": 0.1\n  },\n  "b": 0.333333,\n  "c": [\n    true,\n    null,\n    "größer"\n  ],\n  "d": 0.0\n}\n'
+    assert path.read_text(encoding="utf-8") == expected
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), np.float32("-inf")])
+def test_not_finite_is_refused_by_name_and_leaves_the_old_file(tmp_path, value):
+    path = tmp_path / "a.json"
+    write_metrics(path, {"loss": 1})
+    with pytest.raises(UserError, match=r"a\.json: outer\.losses\[1\]: got (nan|inf|-inf); a metric takes a finite number"):
+        write_metrics(path, {"outer": {"losses": [1.0, value]}})
+    assert json.loads(path.read_text()) == {"loss": 1}
+    assert [file.name for file in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_what_json_cannot_hold_is_refused(tmp_path):
+    with pytest.raises(TypeError, match=r"shape: set is neither"):
+        write_metrics(tmp_path / "a.json", {"shape": {1, 2}})
+
+
+def test_plot_rows(tmp_path):
+    path = tmp_path / "new" / "a.csv"
+    write_plot(path, [{"step": 1, "loss": 2 / 3, "name": "a,b"}, {"name": None, "loss": np.float64(0.5), "step": np.int64(2)}])
+    assert path.read_bytes() == b'step,loss,name\n1,0.666667,"a,b"\n2,0.5,\n'
+
+
+def test_plot_columns(tmp_path):
+    path = tmp_path / "a.csv"
+    write_plot(path, [], columns=["x", "y"])
+    assert path.read_bytes() == b"x,y\n"
+    write_plot(path, [{"x": 1, "y": 2}], columns=["y", "x"])
+    assert path.read_bytes() == b"y,x\n2,1\n"
+
+
+def test_plots_are_refused(tmp_path):
+    path = tmp_path / "a.csv"
+    with pytest.raises(ValueError, match="needs its columns named"):
+        write_plot(path, [])
+    with pytest.raises(ValueError, match="row 1 has the columns"):
+        write_plot(path, [{"x": 1}, {"x": 1, "y": 2}])
+    with pytest.raises(UserError, match=r"a\.csv: row 0, x: got nan"):
+        write_plot(path, [{"x": float("nan")}])
+    assert not list(tmp_path.iterdir())
