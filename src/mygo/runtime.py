@@ -33,7 +33,8 @@ def start_runtime(seed: int) -> Runtime:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     set_seed(seed)
     torch.use_deterministic_algorithms(True, warn_only=True)
-    if state.device.type == "cpu" and state.num_processes == 1:
+    device = torch.device(state.device or "cpu")
+    if device.type == "cpu" and state.num_processes == 1:
         torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1)))
-    in_bf16 = state.device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-    return Runtime(state.device, torch.bfloat16 if in_bf16 else torch.float32, state.process_index, state.num_processes)
+    in_bf16 = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    return Runtime(device, torch.bfloat16 if in_bf16 else torch.float32, state.process_index, state.num_processes)

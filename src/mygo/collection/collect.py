@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -71,8 +71,9 @@ def _fingerprint(params: CollectParams, runtime: Runtime, checkpoint: Path, pool
 
 
 def _score_shards(params: CollectParams, runtime: Runtime, checkpoint: Path, pool: Path, work: Path, mine: list[int]) -> None:
-    model = load_checkpoint(checkpoint, runtime.resolve(params.dtype), attn_implementation=packed.NAME).to(runtime.device).eval()
-    gated = "gate_scores" in model.get_decoder()._can_record_outputs
+    model = load_checkpoint(checkpoint, runtime.resolve(params.dtype), attn_implementation=packed.NAME).eval()
+    model.to(cast(Any, runtime.device))
+    gated = "gate_scores" in (model.get_decoder()._can_record_outputs or {})
     encoder = Encoder(AutoTokenizer.from_pretrained(checkpoint), params.max_length)
     total = count_rows(pool)
     done = total - sum(min(params.shard_size, total - i * params.shard_size) for i in mine)

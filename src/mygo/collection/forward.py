@@ -5,6 +5,7 @@ N tokens of the row, S samples, M = N - S predicted tokens, L layers, E experts,
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -30,7 +31,7 @@ class RowStatistics:
     hidden_mean_SD: torch.Tensor | None  # dense families only
 
     def to_cpu(self) -> "RowStatistics":
-        return RowStatistics(**{name: None if x is None else x.cpu() for name, x in vars(self).items()})
+        return RowStatistics(**{name: x if x is None else x.cpu() for name, x in cast(dict[str, Any], vars(self)).items()})
 
 
 def chunked_nll(hidden_MD: torch.Tensor, targets_M: torch.Tensor, head: nn.Module, vocabulary: int) -> torch.Tensor:
@@ -83,7 +84,7 @@ def score_row(model: PreTrainedModel, samples: Sequence[torch.Tensor], answers: 
         **flags,
     )
     hidden_ND = out.last_hidden_state[0]
-    nll_M = chunked_nll(hidden_ND[later_M - 1], ids_N[later_M], model.get_output_embeddings(), model.config.vocab_size)
+    nll_M = chunked_nll(hidden_ND[later_M - 1], ids_N[later_M], cast(nn.Module, model.get_output_embeddings()), model.config.vocab_size)
     answer_M = torch.cat(list(answers)).to(device)[later_M].float()
     scores = out.get("gate_scores") if gated else None
     routers = out.get("router_logits") if gated else None

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -104,7 +105,8 @@ class ShardWriter:
         with sync_rename(self.folder / shard_name(index)) as temporary:
             # Token blobs are as good as random: dictionaries and statistics of them cost time and save nothing. Small pages let readers
             # stream them without holding a shard's tokens.
-            pq.write_table(table, temporary, compression="zstd", use_dictionary=["source_dataset"], write_statistics=False, max_rows_per_page=16)
+            options: Any = {"use_dictionary": ["source_dataset"], "write_statistics": False, "max_rows_per_page": 16}
+            pq.write_table(table, temporary, compression="zstd", **options)
 
     def __enter__(self) -> "ShardWriter":
         return self

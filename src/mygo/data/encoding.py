@@ -22,11 +22,10 @@ class Tokenizer(Protocol):
     """The part of a fast Hugging Face tokenizer that is used here."""
 
     chat_template: Any
-    eos_token: Any
-    all_special_ids: list[int]
-    is_fast: bool
+    all_special_ids: Any
 
     def __call__(self, text: Any, **kwargs: Any) -> Any: ...
+    def __getattr__(self, key: str) -> Any: ...  # eos_token, is_fast
     def apply_chat_template(self, conversation: Any, **kwargs: Any) -> Any: ...
 
 

@@ -59,7 +59,7 @@ def fine_tune(params: FinetuneParams, runtime: Runtime, seed: int, selected: Pat
 
 def _save(model: PeftModel, folder: Path) -> None:
     """PEFT's own format, without its empty model card and with the module names in an order that is always the same."""
-    model.save_pretrained(folder, safe_serialization=True)
+    model.save_pretrained(str(folder), safe_serialization=True)
     (folder / "README.md").unlink(missing_ok=True)
     path = folder / "adapter_config.json"
     config = json.loads(path.read_text())

@@ -6,7 +6,7 @@ L layers.
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from peft import inject_adapter_in_model
@@ -39,7 +39,7 @@ class WarmupTrainer(FiniteLossTrainer):
         self.parts: dict[str, list[torch.Tensor]] = {}
 
     def compute_loss(self, model: nn.Module, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:
-        loss, outputs = super().compute_loss(model, inputs, return_outputs=True, num_items_in_batch=num_items_in_batch)
+        loss, outputs = cast(tuple[torch.Tensor, Any], super().compute_loss(model, inputs, return_outputs=True, num_items_in_batch=num_items_in_batch))
         for name in ("lm_loss", "quality_loss", "load_balancing_loss"):
             if outputs.get(name) is not None:
                 self.parts.setdefault(name, []).append(outputs[name])
@@ -151,7 +151,7 @@ def merged_state(model: PreTrainedModel, dtype: torch.dtype) -> dict[str, torch.
         if LORA_MARK in name:
             continue
         if name in adapted:
-            tensor = tensor.float() + adapted[name].get_delta_weight("default").float()
+            tensor = tensor.float() + cast(Any, adapted[name]).get_delta_weight("default").float()
         state[name.replace(".base_layer.", ".")] = tensor.to(dtype)
     return state
 
