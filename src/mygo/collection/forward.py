@@ -31,7 +31,8 @@ class RowStatistics:
     hidden_mean_SD: torch.Tensor | None  # dense families only
 
     def to_cpu(self) -> "RowStatistics":
-        return RowStatistics(**{name: x if x is None else x.cpu() for name, x in cast(dict[str, Any], vars(self)).items()})
+        tensors: dict[str, Any] = {name: x if x is None else x.cpu() for name, x in vars(self).items()}
+        return RowStatistics(**tensors)
 
 
 def chunked_nll(hidden_MD: torch.Tensor, targets_M: torch.Tensor, head: nn.Module, vocabulary: int) -> torch.Tensor:

@@ -38,8 +38,8 @@ def training_arguments(params: TrainingParams, runtime: Runtime, seed: int, samp
         warmup_steps=params.warmup_ratio,
         weight_decay=params.weight_decay,
         max_grad_norm=params.max_grad_norm,
-        gradient_checkpointing=params.gradient_checkpointing,
-        gradient_checkpointing_kwargs={"use_reentrant": False},  # the reentrant kind loses the gradient of recorded gate scores
+        activation_checkpointing=params.gradient_checkpointing,
+        activation_checkpointing_kwargs={"use_reentrant": False},  # the reentrant kind loses the gradient of recorded gate scores
         bf16=mixed,
         use_cpu=runtime.device.type == "cpu",
         logging_steps=max(1, steps // LOG_POINTS),

@@ -1,0 +1,87 @@
+"""Fine-tuning: an adapter in PEFT's format, the same bytes for the same seed, one sentence for what is wrong."""
+
+import json
+
+import pytest
+import torch
+from omegaconf import OmegaConf
+from peft import PeftModel
+from transformers import AutoModelForCausalLM, Qwen3Config, Qwen3ForCausalLM
+
+from mygo.errors import UserError
+from mygo.params import FinetuneParams
+from mygo.preparation.tokenizer import train_tokenizer
+from mygo.runtime import Runtime
+from mygo.training.finetune import fine_tune
+
+CPU = Runtime(torch.device("cpu"), torch.float32, 0, 1)
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("base")
+    tokenizer = train_tokenizer(["<|user|>\namber brook\n<|assistant|>\ncedar dune ember frost\n"])
+    torch.manual_seed(0)
+    shape = {"vocab_size": len(tokenizer), "hidden_size": 32, "intermediate_size": 16, "num_hidden_layers": 2, "num_attention_heads": 4, "head_dim": 8}
+    Qwen3ForCausalLM(Qwen3Config(**shape, num_key_value_heads=4, pad_token_id=0)).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def tune(base, conversations, tmp_path, monkeypatch):
+    defaults = OmegaConf.to_container(OmegaConf.load("params.yaml"))["finetune"]
+    small = {"base_model": str(base), "epochs": 4, "batch_size": 8, "micro_batch_size": 4, "max_length": 64, "learning_rate": 0.01}
+    monkeypatch.chdir(tmp_path)
+    selected = tmp_path / "selected.jsonl"
+    selected.write_text("".join(json.dumps({"messages": messages}) + "\n" for messages in conversations[:16]))
+
+    def run(out="adapter", **changes):
+        params = FinetuneParams.model_validate({**defaults, **small, **changes})
+        return fine_tune(params, CPU, 0, selected, tmp_path / out, tmp_path / "plots/finetune")
+
+    return run
+
+
+def test_the_adapter_is_pefts_and_lowers_the_loss(tune, base, tmp_path):
+    metrics = tune()
+    assert sorted(path.name for path in (tmp_path / "adapter").iterdir()) == ["adapter_config.json", "adapter_model.safetensors"]
+    curve = (tmp_path / "plots/finetune/plots/metrics/train/loss.tsv").read_text().split()
+    assert metrics["loss"] < float(curve[3]) - 0.2
+    ids = torch.arange(3, 20)[None]
+    model = AutoModelForCausalLM.from_pretrained(base)
+    before = model(ids).logits.detach()
+    assert not torch.allclose(PeftModel.from_pretrained(model, str(tmp_path / "adapter"))(ids).logits, before)
+
+
+def test_the_same_seed_gives_the_same_bytes(tune, tmp_path):
+    tune("a")
+    tune("b")
+    for name in ("adapter_config.json", "adapter_model.safetensors"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+    modules = json.loads((tmp_path / "a/adapter_config.json").read_text())["target_modules"]
+    assert modules == sorted(modules)
+
+
+def test_gradient_checkpointing_trains_to_the_same_loss(tune):
+    assert tune("a")["loss"] == pytest.approx(tune("b", gradient_checkpointing=True)["loss"], abs=1e-3)
+
+
+def test_nan_stops_with_the_step_and_leaves_nothing(tune, tmp_path):
+    with pytest.raises(UserError, match=r"finetune: the loss is (nan|inf) at step \d+; lower finetune\.learning_rate"):
+        tune(learning_rate=1e30, max_grad_norm=1e30, warmup_ratio=0.0)
+    assert not (tmp_path / "adapter").exists()
+
+
+def test_a_base_that_is_not_there_is_named(tune):
+    with pytest.raises(UserError, match=r"^finetune\.base_model: got data/nowhere/model"):
+        tune(base_model="data/nowhere/model")
+
+
+def test_a_batch_that_processes_cannot_share_is_refused():
+    two = Runtime(CPU.device, CPU.dtype, 0, 3)
+    from mygo.training import trainer
+
+    params = type("P", (), {"batch_size": 8, "micro_batch_size": 4})()
+    with pytest.raises(UserError, match=r"finetune\.batch_size: got 8; takes a multiple of micro_batch_size x processes = 12"):
+        trainer.training_arguments(params, two, 0, 16, "finetune")
