@@ -6,6 +6,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from accelerate.utils import set_seed
 from peft import PeftModel, get_peft_model
 from transformers import PreTrainedTokenizerBase
 
@@ -26,6 +27,7 @@ class FinetuneTrainer(FiniteLossTrainer):
 
 def fine_tune(params: FinetuneParams, runtime: Runtime, seed: int, selected: Path, out: Path, plots: Path) -> dict[str, Any]:
     """Train a LoRA adapter on `selected` (JSON lines with `messages`); writes it to `out` in PEFT's format, returns the metrics."""
+    set_seed(seed)  # LoRA's matrices are drawn before the Trainer seeds
     dtype = runtime.resolve(params.dtype)
     base = load_base(params.base_model, params.revision, dtype, key="finetune.base_model")
     tokenizer = load_tokenizer(params.base_model, params.revision, key="finetune.base_model")

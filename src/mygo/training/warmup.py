@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
+from accelerate.utils import set_seed
 from peft import inject_adapter_in_model
 from peft.tuners.lora import LoraLayer
 from torch import nn
@@ -73,6 +74,7 @@ class SaveEveryEpoch(TrainerCallback):
 
 def warm_up(params: WarmupParams, runtime: Runtime, seed: int, selector: Path, pool: Path, out: Path, plots: Path) -> dict[str, Any]:
     """Train the gates of `selector` on `pool`; writes `out/epoch_N` and `out/digests.json`, returns the metrics."""
+    set_seed(seed)  # LoRA's matrices are drawn before the Trainer seeds
     dtype = runtime.resolve(params.dtype)
     tokenizer = AutoTokenizer.from_pretrained(selector)
     dataset = _dataset(params, tokenizer, pool)
