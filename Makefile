@@ -1,5 +1,5 @@
 # make repro  the whole pipeline on the mini world      make test  all tests
-# make lint   style and types                           make plots the plots as a page
+# make lint   style and types                           make plots the plots as a page (make pictures: as PNG)
 # Every target makes the environment first, and only where it is missing or out of date.
 PYTHON ?= python3
 VENV := .venv
@@ -9,7 +9,7 @@ STAMP := $(VENV)/.installed
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: env repro test test-fast lint plots bench clean
+.PHONY: env repro test test-fast lint plots pictures clean
 
 env: $(STAMP)
 
@@ -17,7 +17,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	$(BIN)/python -m uv pip install --python $(BIN)/python --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m uv pip install --python $(BIN)/python --constraint constraints.txt --compile-bytecode --editable '.[dev]'
 	touch $(STAMP)
 
 repro: $(STAMP)
@@ -39,3 +39,6 @@ plots: $(STAMP)
 
 clean:
 	rm -rf work logs dvc_plots
+
+pictures: $(STAMP)
+	python docs/draw_pictures.py

@@ -7,7 +7,7 @@ Out: data/warmed/epoch_1/ ... epoch_N/ and digests.json, metrics/warmup.json, pl
 from pathlib import Path
 
 from mygo.errors import one_sentence
-from mygo.metrics import write_metrics
+from mygo.metrics import write_metrics, write_plot
 from mygo.params import load_params
 
 
@@ -18,9 +18,10 @@ def main() -> None:
     from mygo.training.warmup import warm_up
 
     runtime = start_runtime(params.seed)
-    metrics = warm_up(params.warmup, runtime, params.seed, Path("data/selector"), Path("data/warmup_pool"), Path("data/warmed"), Path("plots/warmup"))
+    report = warm_up(params.warmup, runtime, params.seed, Path("data/selector"), Path("data/warmup_pool"), Path("data/warmed"), Path("plots/warmup"))
     if runtime.is_main:
-        write_metrics("metrics/warmup.json", metrics)
+        write_metrics("metrics/warmup.json", report.metrics)
+        write_plot("plots/warmup/good_ratio.csv", report.good_ratio)
 
 
 if __name__ == "__main__":

@@ -31,8 +31,9 @@ def warmed(tiny_selector, conversations, write_pool_of, tmp_path, params, monkey
         made = params(**changes)
         monkeypatch.chdir(tmp_path)
         pool = write_pool_of(tmp_path / "pool", conversations[:16])
-        metrics = warm_up(made, CPU, 0, tiny_selector, pool, tmp_path / "data/warmed", tmp_path / "plots/warmup")
-        return tmp_path / "data/warmed", metrics
+        report = warm_up(made, CPU, 0, tiny_selector, pool, tmp_path / "data/warmed", tmp_path / "plots/warmup")
+        assert {row["layer"] for row in report.good_ratio} == {0, 1}
+        return tmp_path / "data/warmed", report.metrics
 
     return run
 

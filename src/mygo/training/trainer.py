@@ -14,7 +14,7 @@ from mygo.errors import UserError
 from mygo.params import TrainingParams
 from mygo.runtime import Runtime
 
-LOG_POINTS = 200  # at most this many points on a curve
+LOG_POINTS = 50  # at most this many points on a curve
 
 
 def training_arguments(params: TrainingParams, runtime: Runtime, seed: int, samples: int, stage: str) -> TrainingArguments:

@@ -5,6 +5,7 @@ L layers.
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -28,6 +29,14 @@ from mygo.training.trainer import FiniteLossTrainer, LiveCallback, StartMessage,
 from mygo.workdir import atomic_folder
 
 LORA_MARK = "lora_"
+
+
+@dataclass(frozen=True)
+class WarmupReport:
+    """The metrics, and the mean good_ratio of every layer at every logged step as rows of a plot."""
+
+    metrics: dict[str, Any]
+    good_ratio: list[dict[str, float]]
 
 
 class WarmupTrainer(FiniteLossTrainer):
@@ -72,8 +81,8 @@ class SaveEveryEpoch(TrainerCallback):
             save_trained_only(model, {name: x for name, x in tensors.items() if name in trained}, self.tokenizer, folder, "../../selector")
 
 
-def warm_up(params: WarmupParams, runtime: Runtime, seed: int, selector: Path, pool: Path, out: Path, plots: Path) -> dict[str, Any]:
-    """Train the gates of `selector` on `pool`; writes `out/epoch_N` and `out/digests.json`, returns the metrics."""
+def warm_up(params: WarmupParams, runtime: Runtime, seed: int, selector: Path, pool: Path, out: Path, plots: Path) -> WarmupReport:
+    """Train the gates of `selector` on `pool`; writes `out/epoch_N` and `out/digests.json`."""
     set_seed(seed)  # LoRA's matrices are drawn before the Trainer seeds
     dtype = runtime.resolve(params.dtype)
     tokenizer = AutoTokenizer.from_pretrained(selector)
@@ -92,7 +101,7 @@ def warm_up(params: WarmupParams, runtime: Runtime, seed: int, selector: Path, p
         trainer.train()
         if runtime.is_main:
             _write_digests(folder)
-    return _metrics(trainer, dataset, model)
+    return WarmupReport(_metrics(trainer, dataset, model), _good_ratio_rows(trainer))
 
 
 def _dataset(params: WarmupParams, tokenizer: PreTrainedTokenizerBase, pool: Path) -> ConversationDataset:
@@ -162,6 +171,15 @@ def _write_digests(folder: Path) -> None:
     """What each checkpoint is, so that `select` can tell statistics of another model."""
     digests = {epoch.name: checkpoint_digest(epoch) for epoch in sorted(folder.glob("epoch_*"))}
     (folder / "digests.json").write_text(json.dumps(digests, indent=1, sort_keys=True) + "\n")
+
+
+def _good_ratio_rows(trainer: WarmupTrainer) -> list[dict[str, float]]:
+    return [
+        {"step": entry["step"], "layer": int(name.rsplit("_", 1)[-1]), "good_ratio": value}
+        for entry in trainer.state.log_history
+        for name, value in entry.items()
+        if name.startswith("good_ratio/")
+    ]
 
 
 def _metrics(trainer: WarmupTrainer, dataset: ConversationDataset, model: PreTrainedModel) -> dict[str, Any]:

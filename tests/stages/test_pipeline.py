@@ -1,0 +1,94 @@
+"""The pipeline end to end through DVC: it runs, re-runs only what changed, repeats itself byte for byte."""
+
+import json
+import re
+
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+pytestmark = pytest.mark.slow
+STAGES = ["prepare", "convert", "warmup", "collect", "select", "finetune", "eval"]
+SMALL = [
+    "prepare.mini_world.facts=64",
+    "prepare.mini_world.samples=200",
+    "prepare.mini_world.pretrain_steps=10",
+    "warmup.epochs=1",
+    "finetune.epochs=1",
+]
+
+
+def stages_run(output: str) -> list[str]:
+    return re.findall(r"Running stage '(\w+)'", output)
+
+
+def hashes(copy) -> dict[str, str]:
+    lock = yaml.safe_load((copy.folder / "dvc.lock").read_text())
+    return {out["path"]: out["md5"] for stage in lock["stages"].values() for out in stage["outs"]}
+
+
+@pytest.fixture(scope="module")
+def small(copy):
+    """The whole pipeline once, on a small world."""
+    assert stages_run(copy.experiment(*SMALL)) == STAGES
+    copy.run("git", "add", "-A")
+    copy.run("git", "commit", "-qm", "small")
+    return copy
+
+
+def test_every_stage_leaves_its_outputs_and_metrics(small):
+    data = small.folder / "data"
+    assert (data / "adapter/adapter_model.safetensors").exists()
+    kept = [json.loads(line) for line in (data / "selected/selected.jsonl").read_text().splitlines()]
+    assert [row["rank"] for row in kept] == sorted(row["rank"] for row in kept)
+    scores = pq.read_table(data / "selected/scores.parquet")
+    assert (len(scores), len(kept)) == (200, sum(scores["selected"].to_pylist()))
+    assert sorted(path.stem for path in (small.folder / "metrics").glob("*.json")) == sorted(STAGES)
+    evaluated = json.loads((small.folder / "metrics/eval.json").read_text())
+    assert {"mmlu", "stem", "humanities", "social_sciences", "other"} <= set(evaluated)
+    assert json.loads((small.folder / "metrics/convert.json").read_text())["parity"] is True
+    assert "auc" in json.loads((small.folder / "metrics/select.json").read_text())
+
+
+def test_nothing_runs_again(small):
+    assert stages_run(small.run("dvc", "repro").stdout) == []
+
+
+def test_plots_are_drawn(small):
+    small.run("dvc", "plots", "show")
+    page = (small.folder / "dvc_plots/index.html").read_text()
+    for title in ("Warm-up, quality loss", "mean good_ratio of each layer", "Scores, kept and dropped", "Fine-tuning, loss", "accuracy by subject"):
+        assert title in page
+
+
+def test_two_forced_runs_give_the_same_hashes(small):
+    before = hashes(small)
+    small.run("dvc", "repro", "--force")
+    assert hashes(small) == before
+
+
+def test_another_budget_runs_select_finetune_and_eval_only(small):
+    assert stages_run(small.experiment("select.ratio=0.1")) == ["select", "finetune", "eval"]
+
+
+def test_strategies_are_compared_side_by_side(small):
+    assert stages_run(small.experiment("select=random")) == ["select", "finetune", "eval"]
+    table = small.run("dvc", "metrics", "diff", "--md", "HEAD").stdout
+    assert "mmlu.acc" in table
+    assert "mmlu.gain" in table
+
+
+def test_a_wrong_value_stops_with_one_sentence_and_keeps_the_outputs(small):
+    params = small.folder / "params.yaml"
+    good = params.read_text()
+    params.write_text(good.replace("\n  ratio: 0.", "\n  ratio: 10."))
+    done = small.run("python", "-m", "stages.select", check=False)
+    params.write_text(good)
+    assert done.returncode == 1
+    assert re.fullmatch(r"error: select\.ratio: got 10\.\d+; takes less than or equal to 1\n", done.stderr)
+    assert (small.folder / "data/selected/selected.jsonl").exists()
+
+
+def test_the_dense_family_runs_too(small):
+    assert stages_run(small.experiment("selector=mini_quality_gate", "warmup.epochs=1", "select=quality")) == STAGES[1:]
+    assert json.loads((small.folder / "metrics/convert.json").read_text())["family"] == "quality_gate"
