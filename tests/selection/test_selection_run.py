@@ -67,7 +67,7 @@ def test_metrics_by_hand(scored, made):
     result, _ = run(scored, made.params(score="raw", ratio=0.4))
     metrics = result.metrics
     assert (metrics["pool"], metrics["gradable"], metrics["budget"], metrics["selected"]) == (10, 9, 4, 4)
-    assert metrics["sources"] == {"a": {"pool": 5, "selected": 2, "share": 0.4}, "b": {"pool": 5, "selected": 2, "share": 0.4}}
+    assert metrics["share_of_source"] == {"a": 0.4, "b": 0.4}
     # tokens 1, 3, 4, ..., 11; kept 8, 9, 10, 11
     assert metrics["tokens"] == {"mean_pool": 6.4, "mean_selected": 9.5}
     assert metrics["score"]["p50"] == pytest.approx(0.5)
@@ -79,7 +79,6 @@ def test_metrics_by_hand(scored, made):
     # Wilson for 3 of 4: centre (0.75 + z2/8) / (1 + z2/4), z2 = 3.841459
     assert metrics["precision_low"] == pytest.approx(0.300642, abs=1e-5)
     assert metrics["precision_high"] == pytest.approx(0.954413, abs=1e-5)
-    assert metrics["selected_by_label"] == {"Clean": {"pool": 5, "selected": 3, "share": 0.6}, "wrong answer": {"pool": 3, "selected": 1, "share": 1 / 3}}
 
 
 def test_auc_has_the_sign_of_the_order(scored, made):
@@ -117,7 +116,7 @@ def test_a_boolean_good_label(write, made):
 def test_without_both_classes_the_log_says_so(write, made, caplog, labels):
     with caplog.at_level(logging.INFO):
         metrics = run(write(made.random_samples(20, labels=labels)), made.params())[0].metrics
-    assert not {"auc", "precision_at_budget", "base_rate", "selected_by_label"} & set(metrics)
+    assert not {"auc", "precision_at_budget", "base_rate"} & set(metrics)
     assert sum("no agreement with labels" in record.message for record in caplog.records) == 1
 
 

@@ -57,7 +57,7 @@ def describe(outcome: Outcome) -> Row:
         "gradable": count(~np.isnan(outcome.preference_N)),
         "budget": outcome.budget,
         "selected": count(selected),
-        "sources": counts_by(outcome.source_N, selected),
+        "share_of_source": {source: row["share"] for source, row in counts_by(outcome.source_N, selected).items()},
         "tokens": {"mean_pool": outcome.n_tokens_N.mean(), "mean_selected": outcome.n_tokens_N[selected].mean()},
     }
     graded = outcome.score_N[~np.isnan(outcome.score_N)]
@@ -77,8 +77,7 @@ def agreement(outcome: Outcome, labels: Labels) -> Row:
     if not (good and others):
         logger.info("no agreement with labels reported: of the samples that can be graded, %d are labelled %r and %d otherwise", good, labels.good, others)
         return {}
-    by_label = counts_by(labels.text_N[labelled_N], outcome.selected_N[labelled_N])
-    metrics: Row = {"base_rate": good / (good + others), "selected_by_label": by_label}
+    metrics: Row = {"base_rate": good / (good + others)}
     scored_N = labelled_N & ~np.isnan(outcome.score_N)
     if scored_N.any():
         area = auc(outcome.preference_N[scored_N], labels.good_N[scored_N])
