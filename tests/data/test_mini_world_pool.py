@@ -36,11 +36,13 @@ def answers(sample: Sample) -> str:
 
 
 def told(sample: Sample, world: MiniWorld) -> list[bool]:
-    """For each fact that the sample's questions name: does the answer hold its value?"""
-    words = [set(re.findall(r"\w+", message["content"])) for message in sample.messages]
-    questions = "\n".join(message["content"] for message in sample.messages[::2])
-    asked = [fact for fact in world.facts if fact.entity in words[0] | words[-2] and any(text in questions for text in (*fact.questions(), fact.phrase()))]
-    return [any(fact.value in answer for answer in words[1::2]) for fact in asked]
+    """For each fact that a question of the sample names: does the answer to that question hold its value?"""
+    found = []
+    for question, answer in zip(sample.messages[::2], sample.messages[1::2], strict=True):
+        names, said = (set(re.findall(r"\w+", message["content"])) for message in (question, answer))
+        asked = [fact for fact in world.facts if fact.entity in names and any(text in question["content"] for text in (*fact.questions(), fact.phrase()))]
+        found += [fact.value in said for fact in asked]
+    return found
 
 
 def test_labels_come_in_the_shares_that_were_asked_for(pool: list[Sample]):
