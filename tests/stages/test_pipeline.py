@@ -68,11 +68,11 @@ def test_two_forced_runs_give_the_same_hashes(small):
 
 
 def test_another_budget_runs_select_finetune_and_eval_only(small):
-    assert stages_run(small.experiment("select.ratio=0.1")) == ["select", "finetune", "eval"]
+    assert stages_run(small.experiment(*SMALL, "select.ratio=0.1")) == ["select", "finetune", "eval"]
 
 
 def test_strategies_are_compared_side_by_side(small):
-    assert stages_run(small.experiment("select=random")) == ["select", "finetune", "eval"]
+    assert stages_run(small.experiment(*SMALL, "select=random")) == ["select", "finetune", "eval"]
     table = small.run("dvc", "metrics", "diff", "--md", "HEAD").stdout
     assert "mmlu.acc" in table
     assert "mmlu.gain" in table
@@ -90,5 +90,5 @@ def test_a_wrong_value_stops_with_one_sentence_and_keeps_the_outputs(small):
 
 
 def test_the_dense_family_runs_too(small):
-    assert stages_run(small.experiment("selector=mini_quality_gate", "warmup.epochs=1", "select=quality")) == STAGES[1:]
+    assert stages_run(small.experiment(*SMALL, "selector=mini_quality_gate")) == STAGES[1:]
     assert json.loads((small.folder / "metrics/convert.json").read_text())["family"] == "quality_gate"
