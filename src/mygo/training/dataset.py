@@ -7,9 +7,11 @@ from typing import Any
 import torch
 from torch.utils.data import Dataset
 from tqdm import tqdm
+from transformers import PreTrainedTokenizerBase
 
 from mygo.data.encoding import Encoded, Encoder
 from mygo.errors import UserError
+from mygo.params import TrainingParams
 
 IGNORED = -100  # the label that cross-entropy leaves out
 BATCH = 1000
@@ -64,6 +66,11 @@ class PadCollator:
     @staticmethod
     def _pad(tensors: list[torch.Tensor], value: int) -> torch.Tensor:
         return torch.nn.utils.rnn.pad_sequence(tensors, batch_first=True, padding_value=value)
+
+
+def encoder_for(params: TrainingParams, tokenizer: PreTrainedTokenizerBase) -> Encoder:
+    """The encoder that a training stage's parameters ask for."""
+    return Encoder(tokenizer, params.max_length, params.predict, params.mask_role_markers)
 
 
 def pad_token_id(tokenizer: Any) -> int:

@@ -10,12 +10,12 @@ from accelerate.utils import set_seed
 from peft import PeftModel, get_peft_model
 from transformers import PreTrainedTokenizerBase
 
-from mygo.data.encoding import Encoder, Message
+from mygo.data.encoding import Message
 from mygo.errors import UserError
 from mygo.models.base import load_base, load_tokenizer
 from mygo.params import FinetuneParams
 from mygo.runtime import Runtime
-from mygo.training.dataset import BATCH, ConversationDataset, PadCollator, pad_token_id
+from mygo.training.dataset import BATCH, ConversationDataset, PadCollator, encoder_for, pad_token_id
 from mygo.training.lora import lora_config
 from mygo.training.trainer import FiniteLossTrainer, LiveCallback, StartMessage, training_arguments
 from mygo.workdir import atomic_folder
@@ -70,12 +70,11 @@ def _save(model: PeftModel, folder: Path) -> None:
 
 
 def _dataset(params: FinetuneParams, tokenizer: PreTrainedTokenizerBase, selected: Path) -> ConversationDataset:
-    encoder = Encoder(tokenizer, params.max_length, params.predict, params.mask_role_markers)
     with selected.open("rb") as file:
         total = sum(1 for _ in file)
     if not total:
         raise UserError(f"{selected}: holds no samples; raise select.ratio")
-    return ConversationDataset(_read_batches(selected), encoder, total, "finetune")
+    return ConversationDataset(_read_batches(selected), encoder_for(params, tokenizer), total, "finetune")
 
 
 def _read_batches(selected: Path) -> Iterator[list[list[Message]]]:

@@ -16,14 +16,13 @@ from peft.tuners.lora import LoraLayer
 from torch import nn
 from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from mygo.data.encoding import Encoder
 from mygo.data.pool import count_rows, iter_batches
 from mygo.errors import UserError
 from mygo.models.checkpoints import checkpoint_digest, load_checkpoint, save_checkpoint, save_trained_only
 from mygo.models.gate import freeze_all_but, routing_parameters
 from mygo.params import WarmupParams
 from mygo.runtime import Runtime
-from mygo.training.dataset import BATCH, ConversationDataset, PadCollator, pad_token_id
+from mygo.training.dataset import BATCH, ConversationDataset, PadCollator, encoder_for, pad_token_id
 from mygo.training.lora import lora_config
 from mygo.training.trainer import FiniteLossTrainer, LiveCallback, StartMessage, training_arguments
 from mygo.workdir import atomic_folder
@@ -105,9 +104,8 @@ def warm_up(params: WarmupParams, runtime: Runtime, seed: int, selector: Path, p
 
 
 def _dataset(params: WarmupParams, tokenizer: PreTrainedTokenizerBase, pool: Path) -> ConversationDataset:
-    encoder = Encoder(tokenizer, params.max_length, params.predict, params.mask_role_markers)
     batches = (batch["messages"].to_pylist() for batch in iter_batches(pool, ["messages"], BATCH))
-    return ConversationDataset(batches, encoder, count_rows(pool), "warmup")
+    return ConversationDataset(batches, encoder_for(params, tokenizer), count_rows(pool), "warmup")
 
 
 def _configure_losses(model: PreTrainedModel, params: WarmupParams) -> None:
