@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mygo.data.records import POOL_SCHEMA, REJECTED_SCHEMA, Message, Rejected, Sample
+from mygo.data.records import POOL_SCHEMA, REJECTED_SCHEMA, Rejected, Sample
 from mygo.errors import UserError
 from mygo.workdir import atomic_folder
 
@@ -79,12 +79,6 @@ def iter_batches(folder: Path, columns: Sequence[str], batch_size: int) -> Itera
             waiting, rows = [whole.slice(batch_size)], rows - batch_size
     if rows:
         yield _joined(waiting)
-
-
-def iter_messages(folder: Path) -> Iterator[list[Message]]:
-    """Stream the conversations of the pool in its order."""
-    for batch in iter_batches(folder, ["messages"], BATCH_ROWS):
-        yield from batch.column("messages").to_pylist()
 
 
 def sample_warmup_pool(pool: Path, folder: Path, ratio: float, seed: int) -> int:
