@@ -18,7 +18,7 @@ from mygo.errors import UserError
 from mygo.evaluation import mmlu
 from mygo.evaluation.harness import evaluate_target
 from mygo.evaluation.report import subject_rows, summarise, write_results
-from mygo.runtime import start_runtime
+from mygo.runtime import Runtime, start_runtime
 
 
 def evaluate(params, world, adapter="adapter"):
@@ -165,6 +165,19 @@ def test_missing_inputs_are_one_sentence(make_params, world, tmp_path):
     (copy / "adapter" / "adapter_model.safetensors").rename(copy / "adapter" / "adapter_model.bin")
     with pytest.raises(UserError, match=r"there is no adapter_model\.safetensors"):
         evaluate(make_params(), copy)
+
+
+@pytest.mark.parametrize(
+    ("processes", "sentence"),
+    [
+        (2, "eval.limit: got 1; takes null, or at least 2, one question of a task for each process of the launch"),
+        (7, "eval.tasks: mmlu_alloys has 6 questions for 7 processes; launch at most 6"),
+    ],
+)
+def test_a_process_without_a_question_is_refused_before_the_model_is_loaded(make_params, world, processes, sentence):
+    params = make_params("finetune.base_model=absent", *(["eval.limit=1"] if processes == 2 else []))
+    with pytest.raises(UserError, match=f"^{re.escape(sentence)}$"):
+        evaluate_target(params, Runtime(torch.device("cpu"), torch.float32, 0, processes), world / "adapter", world / "benchmark")
 
 
 def test_both_models_see_the_same_random_examples(make_params, world, monkeypatch):

@@ -2,7 +2,7 @@
 
 import logging
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -20,13 +20,13 @@ from safetensors import safe_open
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from mygo.errors import UserError
+from mygo.evaluation.report import Results
 from mygo.evaluation.tasks import load_tasks
 from mygo.models.base import load_base, load_tokenizer
 from mygo.params import EvalParams, FinetuneParams, Params
 from mygo.runtime import Runtime
 
 WEIGHTS = "adapter_model.safetensors"
-Results = Mapping[str, Any]  # lm_eval.result_schema.EvalResults
 
 
 def evaluate_target(params: Params, runtime: Runtime, adapter: Path, benchmark: Path) -> dict[str, Results] | None:
@@ -34,11 +34,13 @@ def evaluate_target(params: Params, runtime: Runtime, adapter: Path, benchmark: 
 
     Returns lm-eval's results with logged samples as `{"base": ..., "adapter": ...}`, in the first process; `None` in the
     others of an `accelerate launch`, which share the questions. Raises `UserError` if the adapter, the base or the benchmark
-    is missing, or if the adapter was trained on another base.
+    is missing, if the adapter was trained on another base, or if a process would be left without a question.
     """
+    _check_limit(params.eval.limit, runtime.processes)
     _check_adapter(adapter)
     with _quiet() as truncated, _templates_compiled_once():
         tasks = load_tasks(params.eval.tasks, params.eval.num_fewshot, benchmark)
+        _check_sizes(tasks, runtime.processes)
         model, tokenizer = load_target(params.finetune, runtime.resolve(params.eval.dtype))
         model.to(cast(Any, runtime.device))
         if params.eval.apply_chat_template and tokenizer.chat_template is None:
@@ -68,6 +70,18 @@ def attach_adapter(model: PreTrainedModel, adapter: Path, merge: bool) -> PreTra
     if stored != wanted:  # PEFT only warns
         raise _does_not_fit(model, adapter, f"tensors such as {min(stored ^ wanted)} are in one of the two only")
     return cast(PreTrainedModel, adapted.merge_and_unload() if merge else adapted)
+
+
+def _check_limit(limit: int | None, processes: int) -> None:
+    if limit is not None and limit < processes:
+        raise UserError(f"eval.limit: got {limit}; takes null, or at least {processes}, one question of a task for each process of the launch")
+
+
+def _check_sizes(tasks: TaskDict, processes: int) -> None:
+    """lm-eval gives the questions of each task out in turn, and stops at a process that gets none."""
+    for name, task in tasks["tasks"].items() if processes > 1 else ():
+        if (questions := len(task.eval_docs)) < processes:
+            raise UserError(f"eval.tasks: {name} has {questions} questions for {processes} processes; launch at most {questions}")
 
 
 def _check_adapter(adapter: Path) -> None:
