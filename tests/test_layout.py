@@ -107,6 +107,7 @@ def test_every_group_has_the_promised_choices():
         "select=full",
         "select=perplexity",
         "select=length",
+        "select=cluster_kmeans",
         "launch=cpu",
         "launch=single_gpu",
     } <= set(choices())

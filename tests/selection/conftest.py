@@ -20,6 +20,7 @@ DEFAULTS: dict[str, Any] = {
     "strategy": "top",
     "order": "highest",
     "ratio": 0.2,
+    "clusters": None,
     "alpha": 1.0,
     "eps": 1e-8,
     "tau": 0.0,
@@ -29,7 +30,7 @@ DEFAULTS: dict[str, Any] = {
 
 @dataclass
 class Sample:
-    """`nll`: T - 1 values; `logits`: [L][T], the gates before the sigmoid."""
+    """`nll`: T - 1 values; `logits`: [L][T], the gates before the sigmoid; `features`: what it is clustered by, None where collect had no token of it."""
 
     dataset: str
     index: int
@@ -37,6 +38,7 @@ class Sample:
     logits: np.ndarray
     label: str | None = None
     messages: list[dict[str, str]] = field(default_factory=lambda: [{"role": "user", "content": "Why?"}, {"role": "assistant", "content": "Because."}])
+    features: Sequence[float] | None = None
 
     @property
     def key(self) -> str:
@@ -69,7 +71,7 @@ def naive_gates(sample: Sample, alpha: float) -> list[float]:
     return [sum(p * sigmoid(x) for p, x in zip(powers, layer[1:], strict=True)) / sum(powers) for layer in sample.logits.tolist()]
 
 
-def write_folders(root: Path, samples: Sequence[Sample], shard_rows: int = 3, tokens: bool = True, gated: bool = True) -> Folders:
+def write_folders(root: Path, samples: Sequence[Sample], shard_rows: int = 3, tokens: bool = True, gated: bool = True, features: str | None = None) -> Folders:
     folders = Folders(root / "pool", root / "statistics")
     folders.pool.mkdir(parents=True)
     folders.statistics.mkdir()
@@ -82,13 +84,13 @@ def write_folders(root: Path, samples: Sequence[Sample], shard_rows: int = 3, to
         rows = samples[start : start + shard_rows]
         shards.append({"file": f"shard-{start // shard_rows:05d}.parquet", "rows": len(rows)})
         path = folders.statistics / shards[-1]["file"]
-        pq.write_table(shard_table(rows, tokens, gated), path, compression="zstd", use_dictionary=False, max_rows_per_page=16)
+        pq.write_table(shard_table(rows, tokens, gated, features), path, compression="zstd", use_dictionary=False, max_rows_per_page=16)
     manifest = {"fingerprint": {}, "layers": len(samples[0].logits), "experts": 0, "hidden": 8, "gated": gated, "tokens": tokens, "shards": shards}
     (folders.statistics / "manifest.json").write_text(json.dumps(manifest))
     return folders
 
 
-def shard_table(rows: Sequence[Sample], tokens: bool, gated: bool) -> pa.Table:
+def shard_table(rows: Sequence[Sample], tokens: bool, gated: bool, features: str | None) -> pa.Table:
     per_layer = pa.list_(pa.float32(), len(rows[0].logits))
     columns = {
         "source_dataset": pa.array([s.dataset for s in rows]),
@@ -101,6 +103,9 @@ def shard_table(rows: Sequence[Sample], tokens: bool, gated: bool) -> pa.Table:
     if gated:
         columns["gate_mean"] = pa.array([naive_gates(s, 0) if len(s.nll) else None for s in rows], per_layer)
         columns["gate_weighted"] = pa.array([naive_gates(s, 1) if len(s.nll) else None for s in rows], per_layer)
+    if features:
+        width = next(len(s.features) for s in rows if s.features is not None)
+        columns[features] = pa.array([s.features for s in rows], pa.list_(pa.float32(), width))
     if tokens:
         columns["token_nll"] = pa.array([np.asarray(s.nll, "<f4").tobytes() for s in rows], pa.binary())
         columns["gate_logits"] = pa.array([s.logits.astype("<f2").tobytes() for s in rows], pa.binary())
@@ -120,7 +125,7 @@ def random_samples(count: int, layers: int = 3, longest: int = 12, seed: int = 0
 
 @pytest.fixture
 def write(tmp_path: Path) -> Callable[..., Folders]:
-    """Write samples as a pool with statistics: `write(samples, shard_rows=3, tokens=True, gated=True, name="a")`."""
+    """Write samples as a pool with statistics: `write(samples, shard_rows=3, tokens=True, gated=True, features="router_probs", name="a")`."""
 
     def write_here(samples: Sequence[Sample], name: str = "made", **options: Any) -> Folders:
         return write_folders(tmp_path / name, samples, **options)

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from mygo.params import SelectParams
-from mygo.selection.strategies import STRATEGIES, budget_of, preference, rank_rows
+from mygo.selection.strategies import STRATEGIES, budget_of, number_clusters, places_in_cluster, preference, rank_rows
 
 
 def keys(*pairs):
@@ -18,7 +18,7 @@ def test_registry_walks():
     assert set(STRATEGIES) == set(get_args(SelectParams.model_fields["strategy"].annotation))
     ranked = np.array([4, 2, 0, 7])
     for name, strategy in STRATEGIES.items():
-        rows = strategy(ranked, 3, np.random.default_rng(0))
+        rows = strategy(ranked, np.array([0, 0, 1, 0]), 3, np.random.default_rng(0))
         assert len(rows) == len(set(rows.tolist())) == (4 if name == "full" else 3)
         assert set(rows.tolist()) <= set(ranked.tolist())
 
@@ -43,7 +43,29 @@ def test_budget_is_exact(ratio, rows, expected):
 
 
 def test_top_takes_the_best():
-    assert STRATEGIES["top"](np.array([5, 1, 3]), 2, np.random.default_rng(0)).tolist() == [5, 1]
+    assert STRATEGIES["top"](np.array([5, 1, 3]), np.zeros(3), 2, np.random.default_rng(0)).tolist() == [5, 1]
+
+
+@pytest.mark.parametrize(
+    ("budget", "expected"),
+    # best first: 8 (cluster 2), 3 (2), 5 (0), 1 (2), 7 (1), 2 (0); clusters by their best: 2, 0, 1
+    # rounds: 8 5 7 | 3 2 | 1
+    [(1, [8]), (2, [8, 5]), (4, [8, 5, 7, 3]), (5, [8, 5, 7, 3, 2]), (6, [8, 5, 7, 3, 2, 1])],
+)
+def test_round_robin_by_hand(budget, expected):
+    ranked, cluster = np.array([8, 3, 5, 1, 7, 2]), np.array([2, 2, 0, 2, 1, 0])
+    assert STRATEGIES["cluster_round_robin"](ranked, cluster, budget, np.random.default_rng(0)).tolist() == expected
+
+
+def test_round_robin_over_one_cluster_is_top():
+    ranked = np.random.default_rng(0).permutation(50)
+    rows = STRATEGIES["cluster_round_robin"](ranked, np.full(50, 7), 20, np.random.default_rng(0))
+    assert rows.tolist() == ranked[:20].tolist()
+
+
+def test_clusters_are_numbered_by_their_first():
+    assert number_clusters(np.array([4, 4, 0, 9, 0, 4])).tolist() == [0, 0, 1, 2, 1, 0]
+    assert places_in_cluster(np.array([4, 4, 0, 9, 0, 4])).tolist() == [0, 1, 0, 0, 1, 2]
 
 
 @pytest.mark.parametrize(
@@ -74,9 +96,9 @@ def test_ranks_do_not_depend_on_the_order_of_rows():
 
 
 def test_random_is_seeded_and_blind_to_the_score():
-    rows = np.arange(1000)
+    rows, cluster = np.arange(1000), np.zeros(1000)
     draw = STRATEGIES["random"]
-    first = set(draw(rows, 100, np.random.default_rng(1)).tolist())
-    assert set(draw(rows[::-1], 100, np.random.default_rng(1)).tolist()) == first  # ranked the other way round
-    assert set(draw(rows, 100, np.random.default_rng(2)).tolist()) != first
+    first = set(draw(rows, cluster, 100, np.random.default_rng(1)).tolist())
+    assert set(draw(rows[::-1], cluster, 100, np.random.default_rng(1)).tolist()) == first  # ranked the other way round
+    assert set(draw(rows, cluster, 100, np.random.default_rng(2)).tolist()) != first
     assert abs(np.mean(list(first)) - 499.5) < 4 * 288.7 / 10  # uniform: within four standard errors

@@ -12,7 +12,7 @@ Count = Annotated[int, Field(ge=1)]
 
 Predict = Literal["assistant", "full"]
 ScoreName = Literal["quality", "weighted", "normalized", "raw", "perplexity", "length"]
-StrategyName = Literal["top", "random", "full"]
+StrategyName = Literal["top", "cluster_round_robin", "random", "full"]
 
 
 class Section(BaseModel):
@@ -149,10 +149,17 @@ class SelectParams(Section):
     strategy: StrategyName
     order: Literal["highest", "lowest", "middle"]
     ratio: Share
+    clusters: Count | None
     alpha: NotNegative
     eps: Positive
     tau: NotNegative
     good_label: str | bool | int | float
+
+    @model_validator(mode="after")
+    def _round_robin_needs_clusters(self) -> "SelectParams":
+        if self.strategy == "cluster_round_robin" and self.clusters is None:
+            raise ValueError("strategy cluster_round_robin needs select.clusters, a number of 1 or more; got null")
+        return self
 
 
 class FinetuneParams(TrainingParams):

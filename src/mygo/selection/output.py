@@ -15,8 +15,10 @@ from mygo.workdir import atomic_folder
 BATCH_ROWS = 4096
 
 
-def scores_table(keys: pa.Table, n_tokens: np.ndarray, score: np.ndarray, ranked: np.ndarray, selected: np.ndarray, reason: Sequence[str]) -> pa.Table:
-    """Every sample of the pool, in its order. A sample that has no score (NaN) has no rank either."""
+def scores_table(
+    keys: pa.Table, n_tokens: np.ndarray, score: np.ndarray, ranked: np.ndarray, cluster: np.ndarray, selected: np.ndarray, reason: Sequence[str]
+) -> pa.Table:
+    """Every sample of the pool, in its order. A sample that has no score (NaN) has no rank either; one in no cluster (-1) has null there."""
     rank = np.zeros(len(score), dtype=np.int64)
     rank[ranked] = np.arange(1, len(ranked) + 1)
     return pa.table(
@@ -29,7 +31,7 @@ def scores_table(keys: pa.Table, n_tokens: np.ndarray, score: np.ndarray, ranked
             "score": pa.array(score, mask=np.isnan(score)),
             "rank": pa.array(rank, mask=np.isnan(score)),
             "selected": pa.array(selected),
-            "cluster": pa.nulls(len(score), pa.int32()),
+            "cluster": pa.array(cluster.astype(np.int32), mask=cluster < 0),
             "reason": pa.array(reason, pa.string()),
         }
     )

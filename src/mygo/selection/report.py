@@ -27,6 +27,7 @@ class Outcome:
     n_tokens_N: np.ndarray
     score_N: np.ndarray
     preference_N: np.ndarray  # higher is what select.order asks for; NaN where a sample cannot be kept
+    cluster_N: np.ndarray  # -1: in none
     selected_N: np.ndarray
     budget: int
 
@@ -50,7 +51,7 @@ def read_labels(labels: pa.ChunkedArray, good_label: Any) -> Labels:
 
 
 def describe(outcome: Outcome) -> Row:
-    """Sizes, shares per source, tokens, and the distribution of the score."""
+    """Sizes, shares per source, tokens, the clusters if there are any, and the distribution of the score."""
     selected = outcome.selected_N
     metrics: Row = {
         "pool": len(selected),
@@ -60,6 +61,9 @@ def describe(outcome: Outcome) -> Row:
         "share_of_source": {source: row["share"] for source, row in counts_by(outcome.source_N, selected).items()},
         "tokens": {"mean_pool": outcome.n_tokens_N.mean(), "mean_selected": outcome.n_tokens_N[selected].mean()},
     }
+    sizes = np.bincount(outcome.cluster_N[outcome.cluster_N >= 0])
+    if len(sizes):
+        metrics["clusters"] = {"count": len(sizes), "min_size": sizes.min(), "median_size": np.median(sizes), "max_size": sizes.max()}
     graded = outcome.score_N[~np.isnan(outcome.score_N)]
     if len(graded):
         metrics["score"] = {"min": graded.min(), "mean": graded.mean(), "max": graded.max(), "mean_selected": outcome.score_N[selected].mean()}

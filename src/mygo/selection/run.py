@@ -11,10 +11,11 @@ from mygo.data.pool import open_pool
 from mygo.errors import UserError
 from mygo.params import SelectParams
 from mygo.selection import report
+from mygo.selection.clustering import normalise, spherical_kmeans
 from mygo.selection.output import scores_table, write_selection
 from mygo.selection.scores import GATE_SCORES, SCORES
 from mygo.selection.statistics import Statistics, open_statistics
-from mygo.selection.strategies import STRATEGIES, budget_of, preference, rank_rows
+from mygo.selection.strategies import BY_RANK, STRATEGIES, budget_of, number_clusters, preference, rank_rows
 
 logger = logging.getLogger(__name__)
 
@@ -42,20 +43,22 @@ def select(params: SelectParams, seed: int, statistics: Path, pool: Path, out: P
     if not len(ranked):
         raise UserError(f"{statistics}: none of the {keys.num_rows:,} samples can be graded by {params.score}, so nothing can be selected")
     budget = keys.num_rows if params.strategy == "full" else budget_of(params.ratio, keys.num_rows)
-    selected_N = _spend(params.strategy, ranked, budget, keys.num_rows, seed)
+    cluster_N = _clusters(recorded, ranked, params.clusters, seed)
+    selected_N = _spend(params.strategy, ranked, cluster_N, budget, seed)
     logger.info("%s", f"{keys.num_rows:,} samples, {len(ranked):,} can be graded, budget {budget:,} -> {report.count(selected_N):,} selected")
 
     reason_N = _reasons(selected_N, preference_N, n_tokens_N, params.strategy)
-    scores = scores_table(keys, n_tokens_N, score_N, ranked, selected_N, reason_N)
+    scores = scores_table(keys, n_tokens_N, score_N, ranked, cluster_N, selected_N, reason_N)
     write_selection(out, pool, scores, ranked[selected_N[ranked]])
     source_N = keys["source_dataset"].to_numpy(zero_copy_only=False)
-    return _report(report.Outcome(source_N, n_tokens_N, score_N, preference_N, selected_N, budget), report.read_labels(keys["label"], params.good_label))
+    outcome = report.Outcome(source_N, n_tokens_N, score_N, preference_N, cluster_N, selected_N, budget)
+    return _report(outcome, report.read_labels(keys["label"], params.good_label))
 
 
 def _score(recorded: Statistics, params: SelectParams) -> np.ndarray:
     """The score of each sample; all NaN if there are no gates and the strategy can do without a score."""
     if params.score in GATE_SCORES and not recorded.manifest.gated:
-        if params.strategy == "top":
+        if params.strategy in BY_RANK:
             others = ", ".join(sorted(SCORES.keys() - GATE_SCORES))
             raise UserError(f"select.score: got {params.score}, but the selector that wrote {recorded.folder} has no gates; takes {others}")
         logger.info("the selector has no gates: %s is left empty", params.score)
@@ -67,17 +70,38 @@ def _score(recorded: Statistics, params: SelectParams) -> np.ndarray:
 def _preference(score_N: np.ndarray, n_tokens_N: np.ndarray, params: SelectParams) -> np.ndarray:
     """Without a score all samples that hold a token to learn from are alike."""
     if np.isnan(score_N).all():
-        return np.where((n_tokens_N >= 2) & (params.strategy != "top"), 0.0, np.nan)
+        return np.where((n_tokens_N >= 2) & (params.strategy not in BY_RANK), 0.0, np.nan)
     return preference(score_N, params.order)
 
 
-def _spend(strategy: str, ranked: np.ndarray, budget: int, rows: int, seed: int) -> np.ndarray:
+def _clusters(recorded: Statistics, ranked: np.ndarray, clusters: int | None, seed: int) -> np.ndarray:
+    """The cluster of each of the pool's rows, -1 where it is in none. Clusters are numbered by the rank of their best sample.
+
+    The rows go in by their place in the pool: which samples are together does not depend on their scores.
+    """
+    cluster_N = np.full(sum(shard.rows for shard in recorded.manifest.shards), -1, dtype=np.int32)
+    if clusters is None:
+        return cluster_N
+    if clusters > len(ranked):
+        raise UserError(f"select.clusters: got {clusters:,}, but {len(ranked):,} samples can be graded; takes no more than that")
+    rows = np.sort(ranked)
+    found = spherical_kmeans(normalise(recorded.features(rows)), clusters, _stream(seed, b"clusters"))
+    logger.info("%s", f"{len(rows):,} samples in {clusters:,} clusters after {found.iterations} iterations of k-means")
+    cluster_N[rows] = found.label_R
+    cluster_N[ranked] = number_clusters(cluster_N[ranked])
+    return cluster_N
+
+
+def _spend(strategy: str, ranked: np.ndarray, cluster_N: np.ndarray, budget: int, seed: int) -> np.ndarray:
     """Which of the pool's rows are kept, as booleans; if fewer than the budget can be graded, those."""
-    # A stream of its own: the warm-up pool is drawn with the same seed, and a random selection must not be the same rows.
-    rng = np.random.default_rng([seed, *b"select"])
-    selected_N = np.zeros(rows, dtype=bool)
-    selected_N[STRATEGIES[strategy](ranked, min(budget, len(ranked)), rng)] = True
+    selected_N = np.zeros(len(cluster_N), dtype=bool)
+    selected_N[STRATEGIES[strategy](ranked, cluster_N[ranked], min(budget, len(ranked)), _stream(seed, b"select"))] = True
     return selected_N
+
+
+def _stream(seed: int, name: bytes) -> np.random.Generator:
+    """A random stream of its own: the warm-up pool is drawn with the same seed, and a random selection must not be the same rows."""
+    return np.random.default_rng([seed, *name])
 
 
 def _report(outcome: report.Outcome, labels: report.Labels) -> Selection:

@@ -18,6 +18,7 @@ from mygo.errors import UserError
 
 VALUES_PER_BATCH = 2**19  # gate values (layers x tokens) that are in memory at once
 AGAIN = "run collect again"
+FEATURES = ("router_probs", "hidden_mean")  # what samples are clustered by: MoE families, dense families
 
 
 class ShardEntry(BaseModel):
@@ -59,15 +60,26 @@ class Statistics:
     def per_layer(self, column: str) -> np.ndarray:
         """A column of one list per sample as float32 [N, L], NaN where the list is null."""
         layers = self.manifest.layers
-        chunks = []
-        for shard in self.manifest.shards:
-            data = self._read(shard, [column]).column(0).combine_chunks()
-            if not pa.types.is_fixed_size_list(data.type) or data.type.list_size != layers:
-                raise UserError(f"{self.folder / shard.file}: {column} is {data.type}, the manifest says {layers} layers; {AGAIN}")
-            values_NL = np.full((len(data), layers), np.nan, dtype=np.float32)
-            values_NL[data.is_valid().to_numpy(zero_copy_only=False)] = data.flatten().to_numpy(zero_copy_only=False).reshape(-1, layers)
-            chunks.append(values_NL)
+        chunks = [self._lists(shard, column, layers, f"the manifest says {layers} layers") for shard in self.manifest.shards]
         return np.concatenate(chunks)
+
+    def features(self, rows: np.ndarray) -> np.ndarray:
+        """Features of some samples (their places in the pool, ascending) as float32 [rows, D]: mean router probabilities of each layer and expert,
+        or the mean last hidden state of dense families (DESIGN section 6). Held once, plus one shard.
+
+        Raises `UserError` if collect recorded neither, or not of all these samples.
+        """
+        column, width = self._feature_column()
+        x_RD = np.empty((len(rows), width), dtype=np.float32)
+        first_row = done = 0
+        for shard in self.manifest.shards:
+            here = rows[done : np.searchsorted(rows, first_row + shard.rows)] - first_row
+            x_RD[done : done + len(here)] = self._lists(shard, column, width, f"the first shard has lists of {width}")[here]
+            first_row, done = first_row + shard.rows, done + len(here)
+        bad = np.flatnonzero(~np.isfinite(x_RD.sum(axis=1)))
+        if len(bad):
+            raise UserError(f"{self.folder}: {column} of sample {rows[bad[0]]} is not finite; {AGAIN}")
+        return x_RD
 
     def token_batches(self) -> Iterator[TokenBatch]:
         """Stream the token level, a bounded number of values at a time, however many tokens the pool has."""
@@ -90,6 +102,23 @@ class Statistics:
             if not got.equals(expected):
                 row, pair = next((row, pair) for row, pair in enumerate(zip(got.to_pylist(), expected.to_pylist(), strict=True)) if pair[0] != pair[1])
                 raise UserError(f"{self.folder}: sample {row} has {name} {pair[0]}, in the pool {pair[1]}, so it is of another pool; {AGAIN}")
+
+    def _feature_column(self) -> tuple[str, int]:
+        with self._open(self.manifest.shards[0]) as file:
+            schema = file.schema_arrow
+        for name in FEATURES:
+            if name in schema.names and pa.types.is_fixed_size_list(schema.field(name).type):
+                return name, schema.field(name).type.list_size
+        raise UserError(f"select.clusters: {self.folder} holds no features of samples ({' or '.join(FEATURES)}), so they cannot be clustered; takes null")
+
+    def _lists(self, shard: ShardEntry, column: str, width: int, why: str) -> np.ndarray:
+        """A shard's column of lists of `width` numbers as float32 [rows, width], NaN where the list is null."""
+        data = self._read(shard, [column]).column(0).combine_chunks()
+        if not pa.types.is_fixed_size_list(data.type) or data.type.list_size != width:
+            raise UserError(f"{self.folder / shard.file}: {column} is {data.type}, {why}; {AGAIN}")
+        values = np.full((len(data), width), np.nan, dtype=np.float32)
+        values[data.is_valid().to_numpy(zero_copy_only=False)] = data.flatten().to_numpy(zero_copy_only=False).reshape(-1, width)
+        return values
 
     def _table(self, columns: Sequence[str]) -> pa.Table:
         return pa.concat_tables([self._read(shard, columns) for shard in self.manifest.shards])

@@ -1,4 +1,4 @@
-"""Strategies: how a budget is spent. Rows are places in the pool."""
+"""Strategies: how a budget is spent. Rows are places in the pool; R of them can be graded."""
 
 import math
 from collections.abc import Callable
@@ -7,26 +7,47 @@ from fractions import Fraction
 import numpy as np
 import pyarrow as pa
 
-# (rows that can be graded, best first; how many to keep; randomness) -> rows that are kept
-Strategy = Callable[[np.ndarray, int, np.random.Generator], np.ndarray]
+# (rows that can be graded, best first; the cluster of each of these; how many to keep; randomness) -> rows that are kept
+Strategy = Callable[[np.ndarray, np.ndarray, int, np.random.Generator], np.ndarray]
 
 
-def top(ranked: np.ndarray, budget: int, _rng: np.random.Generator) -> np.ndarray:
+def top(ranked: np.ndarray, _cluster_R: np.ndarray, budget: int, _rng: np.random.Generator) -> np.ndarray:
     """The best rows."""
     return ranked[:budget]
 
 
-def random(ranked: np.ndarray, budget: int, rng: np.random.Generator) -> np.ndarray:
+def cluster_round_robin(ranked: np.ndarray, cluster_R: np.ndarray, budget: int, _rng: np.random.Generator) -> np.ndarray:
+    """The best row of every cluster, then the second best of every cluster, and so on; in each round the clusters go by their best row's rank."""
+    turn_R = places_in_cluster(cluster_R)
+    return ranked[np.lexsort((number_clusters(cluster_R), turn_R))[:budget]]
+
+
+def random(ranked: np.ndarray, _cluster_R: np.ndarray, budget: int, rng: np.random.Generator) -> np.ndarray:
     """A uniform draw without replacement. It takes rows in the pool's order, so that the score does not touch it."""
     return rng.choice(np.sort(ranked), budget, replace=False)
 
 
-def full(ranked: np.ndarray, _budget: int, _rng: np.random.Generator) -> np.ndarray:
+def full(ranked: np.ndarray, _cluster_R: np.ndarray, _budget: int, _rng: np.random.Generator) -> np.ndarray:
     """Every row that can be graded, whatever the budget."""
     return ranked
 
 
-STRATEGIES: dict[str, Strategy] = {"top": top, "random": random, "full": full}
+STRATEGIES: dict[str, Strategy] = {"top": top, "cluster_round_robin": cluster_round_robin, "random": random, "full": full}
+BY_RANK = frozenset({"top", "cluster_round_robin"})  # they cannot do without a score
+
+
+def number_clusters(cluster_R: np.ndarray) -> np.ndarray:
+    """The same clusters, numbered from 0 in the order in which they first appear."""
+    _, first, inverse = np.unique(cluster_R, return_index=True, return_inverse=True)
+    return np.argsort(np.argsort(first))[inverse]
+
+
+def places_in_cluster(cluster_R: np.ndarray) -> np.ndarray:
+    """How many of the same cluster come before each one."""
+    _, inverse, size = np.unique(cluster_R, return_inverse=True, return_counts=True)
+    place_R = np.empty(len(cluster_R), dtype=np.int64)
+    place_R[np.argsort(inverse, kind="stable")] = np.arange(len(cluster_R)) - np.repeat(np.cumsum(size) - size, size)
+    return place_R
 
 
 def budget_of(ratio: float, rows: int) -> int:
