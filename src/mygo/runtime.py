@@ -1,11 +1,11 @@
-"""What every stage that runs a model sets up first: device, number format, seeds, threads."""
+"""What every stage that `accelerate launch` starts sets up first: device, number format, seeds, threads."""
 
 import os
 from dataclasses import dataclass
 
 import torch
 from accelerate import PartialState
-from accelerate.utils import set_seed
+from accelerate.utils import parse_flag_from_env, set_seed
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Runtime:
 
 def start_runtime(seed: int) -> Runtime:
     """Seed everything, ask torch for deterministic kernels, and read the device from `accelerate launch` (or find one without it)."""
-    state = PartialState()
+    state = PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU"))  # which it does not look at by itself
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     set_seed(seed)

@@ -73,6 +73,12 @@ def test_nan_stops_with_the_step_and_leaves_nothing(tune, tmp_path):
     assert not (tmp_path / "adapter").exists()
 
 
+def test_a_selection_that_is_not_there_is_named(tune, tmp_path):
+    (tmp_path / "selected.jsonl").unlink()
+    with pytest.raises(UserError, match=r"selected\.jsonl: not found; run the select stage first"):
+        tune()
+
+
 def test_a_base_that_is_not_there_is_named(tune):
     with pytest.raises(UserError, match=r"^finetune\.base_model: got data/nowhere/model"):
         tune(base_model="data/nowhere/model")

@@ -11,6 +11,7 @@ from mygo.errors import UserError
 from mygo.models.checkpoints import load_checkpoint
 from mygo.params import WarmupParams
 from mygo.runtime import Runtime
+from mygo.training.trainer import output_folder
 from mygo.training.warmup import WarmupTrainer, make_trainable, merged_state, warm_up
 
 CPU = Runtime(torch.device("cpu"), torch.float32, 0, 1)
@@ -117,6 +118,21 @@ def test_a_loss_that_is_not_finite_stops_at_its_step(warmed, tmp_path, monkeypat
     with pytest.raises(UserError, match=r"^warmup: the loss is nan at step 2; lower warmup\.learning_rate \(now 0\.05\)$"):
         warmed()
     assert not (tmp_path / "data/warmed").exists()
+
+
+def test_a_selector_that_is_not_there_is_named(params, tmp_path):
+    with pytest.raises(UserError, match="selector: no selector is here; run the convert and warmup stages first"):
+        warm_up(params(), CPU, 0, tmp_path / "selector", tmp_path / "pool", tmp_path / "warmed", tmp_path / "plots")
+
+
+def test_only_the_first_process_makes_the_output(tmp_path):
+    with output_folder(tmp_path / "out", CPU) as folder:
+        (folder / "model").write_text("complete")
+        with output_folder(tmp_path / "out", Runtime(CPU.device, CPU.dtype, 1, 2)):
+            assert folder.exists()
+        assert not (tmp_path / "out").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert (tmp_path / "out" / "model").read_text() == "complete"
 
 
 def test_wrong_settings_are_one_sentence(warmed, tiny_selector):

@@ -17,8 +17,7 @@ from mygo.params import FinetuneParams
 from mygo.runtime import Runtime
 from mygo.training.dataset import BATCH, ConversationDataset, PadCollator, encoder_for, pad_token_id
 from mygo.training.lora import lora_config
-from mygo.training.trainer import FiniteLossTrainer, LiveCallback, StartMessage, training_arguments
-from mygo.workdir import atomic_folder
+from mygo.training.trainer import FiniteLossTrainer, LiveCallback, StartMessage, output_folder, training_arguments
 
 
 class FinetuneTrainer(FiniteLossTrainer):
@@ -36,7 +35,7 @@ def fine_tune(params: FinetuneParams, runtime: Runtime, seed: int, selected: Pat
     model = get_peft_model(base, lora_config(params.lora, base, "finetune"))
     if params.gradient_checkpointing:
         model.enable_input_require_grads()
-    with atomic_folder(out) as folder:
+    with output_folder(out, runtime) as folder:
         trainer = FinetuneTrainer(
             model=model,
             args=training_arguments(params, runtime, seed, len(dataset), "finetune"),
@@ -47,16 +46,7 @@ def fine_tune(params: FinetuneParams, runtime: Runtime, seed: int, selected: Pat
         trainer.train()
         if runtime.is_main:
             _save(model, folder)
-    losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
-    return {
-        "loss": losses[-1],
-        "samples": len(dataset),
-        "left_out": dataset.left_out,
-        "tokens": dataset.tokens,
-        "predicted_tokens": dataset.predicted_tokens,
-        "steps": trainer.state.global_step,
-        "trained_parameters": model.get_nb_trainable_parameters()[0],
-    }
+    return _metrics(trainer, dataset, model)
 
 
 def _save(model: PeftModel, folder: Path) -> None:
@@ -69,7 +59,23 @@ def _save(model: PeftModel, folder: Path) -> None:
     path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
 
 
+def _metrics(trainer: FinetuneTrainer, dataset: ConversationDataset, model: PeftModel) -> dict[str, Any]:
+    """The last logged loss, and what was trained on."""
+    losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+    return {
+        "loss": losses[-1],
+        "samples": len(dataset),
+        "left_out": dataset.left_out,
+        "tokens": dataset.tokens,
+        "predicted_tokens": dataset.predicted_tokens,
+        "steps": trainer.state.global_step,
+        "trained_parameters": model.get_nb_trainable_parameters()[0],
+    }
+
+
 def _dataset(params: FinetuneParams, tokenizer: PreTrainedTokenizerBase, selected: Path) -> ConversationDataset:
+    if not selected.is_file():
+        raise UserError(f"{selected}: not found; run the select stage first")
     with selected.open("rb") as file:
         total = sum(1 for _ in file)
     if not total:

@@ -3,6 +3,7 @@
 import math
 import os
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +14,14 @@ from transformers import ProgressCallback, Trainer, TrainerCallback, TrainerCont
 from mygo.errors import UserError
 from mygo.params import TrainingParams
 from mygo.runtime import Runtime
+from mygo.workdir import atomic_folder
 
 LOG_POINTS = 50  # at most this many points on a curve
 
 
 def training_arguments(params: TrainingParams, runtime: Runtime, seed: int, samples: int, stage: str) -> TrainingArguments:
     """Trainer's arguments. Nothing is saved by the Trainer itself: its checkpoints hold pickles, and ours hold models."""
-    accumulation, rest = divmod(params.batch_size, params.micro_batch_size * runtime.processes)
-    if rest or not accumulation:
-        per_step = params.micro_batch_size * runtime.processes
-        raise UserError(f"{stage}.batch_size: got {params.batch_size}; takes a multiple of micro_batch_size x processes = {per_step}")
+    accumulation = _accumulation(params, runtime.processes, stage)
     steps = params.epochs * math.ceil(samples / params.batch_size)
     os.environ["TENSORBOARD_LOGGING_DIR"] = f"logs/tensorboard/{stage}"
     mixed = runtime.resolve(params.dtype) is torch.bfloat16
@@ -52,6 +51,20 @@ def training_arguments(params: TrainingParams, runtime: Runtime, seed: int, samp
     )
     arguments._n_gpu = min(arguments.n_gpu, 1)  # several visible GPUs without a launcher would mean DataParallel
     return arguments
+
+
+def _accumulation(params: TrainingParams, processes: int, stage: str) -> int:
+    """How many micro-batches of each process make a batch."""
+    per_step = params.micro_batch_size * processes
+    accumulation, rest = divmod(params.batch_size, per_step)
+    if rest or not accumulation:
+        raise UserError(f"{stage}.batch_size: got {params.batch_size}; takes a multiple of micro_batch_size x processes = {per_step}")
+    return accumulation
+
+
+def output_folder(out: Path, runtime: Runtime) -> AbstractContextManager[Path]:
+    """`atomic_folder` in the process that writes; the others would take it from under it."""
+    return atomic_folder(out) if runtime.is_main else nullcontext(out)
 
 
 class FiniteLossTrainer(Trainer):

@@ -24,8 +24,7 @@ from mygo.params import WarmupParams
 from mygo.runtime import Runtime
 from mygo.training.dataset import BATCH, ConversationDataset, PadCollator, encoder_for, pad_token_id
 from mygo.training.lora import lora_config
-from mygo.training.trainer import FiniteLossTrainer, LiveCallback, StartMessage, training_arguments
-from mygo.workdir import atomic_folder
+from mygo.training.trainer import FiniteLossTrainer, LiveCallback, StartMessage, output_folder, training_arguments
 
 LORA_MARK = "lora_"
 
@@ -84,12 +83,12 @@ def warm_up(params: WarmupParams, runtime: Runtime, seed: int, selector: Path, p
     """Train the gates of `selector` on `pool`; writes `out/epoch_N` and `out/digests.json`."""
     set_seed(seed)  # LoRA's matrices are drawn before the Trainer seeds
     dtype = runtime.resolve(params.dtype)
+    model = load_checkpoint(selector, dtype)  # first: it says what is wrong if there is none
     tokenizer = AutoTokenizer.from_pretrained(selector)
     dataset = _dataset(params, tokenizer, pool)
-    model = load_checkpoint(selector, dtype)
     _configure_losses(model, params)
     make_trainable(model, params)
-    with atomic_folder(out) as folder:
+    with output_folder(out, runtime) as folder:
         trainer = WarmupTrainer(
             model=model,
             args=training_arguments(params, runtime, seed, len(dataset), "warmup"),
