@@ -23,14 +23,14 @@ def write_metrics(path: str | Path, values: Mapping[str, Any]) -> None:
     _write(Path(path), json.dumps(_rounded(values, str(path)), sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def write_plot(path: str | Path, rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = None) -> None:
-    """Write rows as CSV with a header, in the order of `columns` (by default: of the first row's keys). Every row has exactly these columns.
+def write_plot(path: str | Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write rows as CSV with a header, in the order of the first row's keys. Every row has exactly these columns.
 
-    Raises `UserError` as `write_metrics` does, and `ValueError` if a row has other columns or there is neither a row nor `columns`.
+    Raises `UserError` as `write_metrics` does, and `ValueError` if a row has other columns or there is no row.
     """
-    if not rows and columns is None:
-        raise ValueError(f"{path}: a plot without rows needs its columns named")
-    names = list(rows[0] if columns is None else columns)
+    if not rows:
+        raise ValueError(f"{path}: a plot takes at least one row")
+    names = list(rows[0])
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(names)
