@@ -9,7 +9,6 @@ from mygo.data.mini_world import MiniWorld, build
 from mygo.data.pool import PoolCounts, sample_warmup_pool, write_pool
 from mygo.data.records import Rejected, Sample
 from mygo.data.sources import read_pool_source
-from mygo.errors import UserError
 from mygo.params import BenchmarkParams, PrepareParams
 
 Commits = Mapping[str, str | None]
@@ -62,8 +61,6 @@ def _base_models(wanted: bool, world: MiniWorld, folder: Path, seed: int, steps:
 
 
 def _pool_metrics(counts: PoolCounts) -> dict[str, Any]:
-    if not counts.rows:
-        raise UserError("prepare.path: none of the rows can be used; data/pool/rejected.parquet says why")
     return {
         "samples": counts.rows,
         "rejected": counts.rejected,
