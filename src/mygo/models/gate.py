@@ -33,7 +33,8 @@ class NoiseExpert(nn.Module):
         return (mean + std * torch.randn_like(x, dtype=torch.float32)).to(x.dtype)
 
 
-def _custom_expert(config: GatedConfig) -> nn.Module:
+def custom_expert(config: GatedConfig) -> nn.Module:
+    """What `convert.trash_expert_module` names, built from the config. Raises `UserError` if that is not a module."""
     key = "convert.trash_expert_module"
     expert = load_named(config.trash_expert_module, key)
     if not (isinstance(expert, type) and issubclass(expert, nn.Module)):
@@ -45,7 +46,7 @@ def _custom_expert(config: GatedConfig) -> nn.Module:
 TRASH_EXPERTS: dict[str, Callable[[GatedConfig], nn.Module | None]] = {
     "zero": lambda config: None,
     "noise": lambda config: NoiseExpert(),
-    "custom": _custom_expert,
+    "custom": custom_expert,
 }
 
 

@@ -13,7 +13,7 @@ from mygo.errors import UserError
 from mygo.models.base import BASE_KEY, load_with, read_config
 from mygo.models.causal_lm import GatedCausalLM
 from mygo.models.families import FAMILIES
-from mygo.models.gate import TRASH_EXPERTS, gated_blocks
+from mygo.models.gate import custom_expert, gated_blocks
 
 GATE_PARTS = (".quality_gate.", ".trash_expert.")  # what a selector has beyond its base
 
@@ -62,8 +62,7 @@ def _renew_custom_trash(model: GatedCausalLM) -> None:
     """Build custom trash experts once more, outside `from_pretrained`: there they begin without storage and lose what their class initialised."""
     if model.config.trash_expert_mode == "custom":
         for block in gated_blocks(model).values():
-            expert = TRASH_EXPERTS["custom"](model.config)
-            block.trash_expert = expert.to(dtype=model.dtype, device=model.device) if expert is not None else None
+            block.trash_expert = custom_expert(model.config).to(dtype=model.dtype, device=model.device)
 
 
 @contextmanager
