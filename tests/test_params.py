@@ -33,7 +33,11 @@ def params_with(key: str, value: object) -> dict:
         ("select.clusters", 2.5, "select.clusters: got 2.5; takes a valid integer"),
         ("select.strategy", "cluster_round_robin", "select: strategy cluster_round_robin needs select.clusters, a number of 1 or more; got null"),
         ("seed", True, "seed: got True; takes a valid integer"),
-        ("select.ratoi", 0.1, "select.ratoi: unknown key; did you mean ratio? select takes alpha, clusters, eps, good_label, order, ratio, score, strategy, tau"),
+        (
+            "select.ratoi",
+            0.1,
+            "select.ratoi: unknown key; did you mean ratio? select takes alpha, clusters, eps, good_label, order, ratio, score, strategy, tau",
+        ),
         ("collect.checkpoint", "first", "collect.checkpoint: got 'first'; takes a valid integer or 'last'"),
         ("warmup.batch_size", 5, "warmup: batch_size 5 is not a multiple of micro_batch_size"),
         ("collect.max_length", 10**6, "collect: max_length 1000000 is more than tokens_per_batch"),

@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 MAX_ITERATIONS = 100
 CHUNK_VALUES = 2**19  # similarities (rows x clusters) in memory at once
 CHUNK_ROWS = 4096  # rows that are summed in float32 before they are added to a total in float64
-START_ROWS = 32  # rows per cluster that the start is drawn from: k-means++ over all rows costs as much as 60 iterations
+START_ROWS = 32  # rows per cluster that the start is drawn from: k-means++ over all rows costs as much as 60 to 100 iterations
 
 
 @dataclass(frozen=True)
