@@ -2,8 +2,10 @@
 
 In:  data/warmed/, data/selector/ (for checkpoints of the trained tensors alone), data/pool/
 Out: data/statistics/ (Parquet shards and manifest.json), metrics/collect.json
+`--dry-run` prints what it would cost and writes nothing.
 """
 
+import argparse
 from pathlib import Path
 
 from mygo.errors import one_sentence
@@ -13,11 +15,18 @@ from mygo.params import load_params
 
 @one_sentence
 def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m stages.collect", description="Grade the pool, one forward pass per sample.")
+    parser.add_argument("--dry-run", action="store_true", help="print samples, tokens, rows, bytes and time, and write nothing")
+    dry = parser.parse_args().dry_run
     params = load_params()
     from mygo.collection.collect import collect
+    from mygo.collection.dry_run import dry_run
     from mygo.runtime import start_runtime
 
     runtime = start_runtime(params.seed)
+    if dry:
+        print(dry_run(params.collect, runtime, Path("data/warmed"), Path("data/pool")))
+        return
     metrics = collect(params.collect, runtime, Path("data/warmed"), Path("data/pool"), Path("data/statistics"))
     if runtime.is_main:
         write_metrics("metrics/collect.json", metrics)

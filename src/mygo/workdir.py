@@ -32,12 +32,17 @@ def hash_folder(folder: Path, ignore: tuple[str, ...] = ()) -> str:
     return total.hexdigest()
 
 
-def open_workdir(stage: str, fingerprint: Mapping[str, Any]) -> Path:
-    """The work folder of a stage for exactly these inputs, made if it is not there.
+def workdir_of(stage: str, fingerprint: Mapping[str, Any]) -> Path:
+    """The work folder of a stage for exactly these inputs, whether it is there or not.
 
     It lies in the real repository (`DVC_ROOT`) also when DVC runs the stage in a temporary copy, so that a run can be picked up there.
     """
-    folder = Path(os.environ.get("DVC_ROOT", ".")) / "work" / stage / digest(dict(fingerprint))
+    return Path(os.environ.get("DVC_ROOT", ".")) / "work" / stage / digest(dict(fingerprint))
+
+
+def open_workdir(stage: str, fingerprint: Mapping[str, Any]) -> Path:
+    """`workdir_of`, made if it is not there."""
+    folder = workdir_of(stage, fingerprint)
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / FINGERPRINT_FILE).exists():
         write_atomically(folder / FINGERPRINT_FILE, json.dumps(fingerprint, sort_keys=True, indent=1).encode() + b"\n")

@@ -18,7 +18,7 @@ from mygo.errors import UserError
 from mygo.params import CollectParams
 from mygo.runtime import Runtime
 
-PARAMS = CollectParams(checkpoint="last", tokens_per_batch=128, max_length=48, shard_size=16, tokens=True, dtype="float32")
+PARAMS = CollectParams(checkpoint="last", tokens_per_batch=128, max_length=48, shard_size=16, tokens=True, answer_alone=False, dtype="float32")
 CPU = Runtime(torch.device("cpu"), torch.float32, 0, 1)
 
 
@@ -73,20 +73,12 @@ def test_a_sample_does_not_depend_on_its_row(tiny_selector, pool, tmp_path):
         np.testing.assert_allclose(a[name], b[name], atol=1e-4)
 
 
-def test_two_processes_give_the_bytes_of_one(tiny_selector, pool, tmp_path):
-    collect(PARAMS, CPU, tiny_selector.parent, pool, tmp_path / "one")
-    assert collect(PARAMS, Runtime(CPU.device, CPU.dtype, 1, 2), tiny_selector.parent, pool, tmp_path / "two") == {}
-    assert not (tmp_path / "two").exists()
-    collect(PARAMS, Runtime(CPU.device, CPU.dtype, 0, 2), tiny_selector.parent, pool, tmp_path / "two")
-    assert contents(tmp_path / "one") == contents(tmp_path / "two")
-
-
 def test_other_params_model_or_data_never_reuse_shards(tiny_selector, pool, tmp_path, conversations, write_pool_of, monkeypatch):
     from mygo.collection import collect as module
 
     scored: list[int] = []
-    score = module._score_shard
-    monkeypatch.setattr(module, "_score_shard", lambda model, shard, *rest: scored.append(shard.index) or score(model, shard, *rest))
+    score = module.score_shard
+    monkeypatch.setattr(module, "score_shard", lambda engine, encoder, shard, *rest: scored.append(shard.index) or score(engine, encoder, shard, *rest))
     monkeypatch.setattr(module, "publish", lambda work, out: None)
 
     def shards_scored(params: CollectParams, folder: Path) -> int:
@@ -112,8 +104,8 @@ from pathlib import Path
 from mygo.collection import collect as module
 from mygo.params import CollectParams
 from mygo.runtime import Runtime
-score = module._score_shard
-module._score_shard = lambda *a: (time.sleep(float(sys.argv[4])), score(*a))[1]
+score = module.score_shard
+module.score_shard = lambda *a: (time.sleep(float(sys.argv[4])), score(*a))[1]
 cpu = Runtime(torch.device("cpu"), torch.float32, 0, 1)
 module.collect(CollectParams.model_validate_json(sys.argv[1]), cpu, Path(sys.argv[2]), Path(sys.argv[3]), Path("out"))
 """
@@ -154,7 +146,7 @@ def test_a_model_that_says_nan_stops_the_stage(tiny_selector, pool, tmp_path, mo
         return model
 
     monkeypatch.setattr(module, "load_checkpoint", broken)
-    monkeypatch.setattr(module, "check_packing", lambda *args, **kwargs: 0.0)
+    monkeypatch.setattr(module.Engine, "self_test", lambda *args: 0.0)
     with pytest.raises(UserError, match="not finite"):
         collect(PARAMS, CPU, tiny_selector.parent, pool, tmp_path / "out")
     assert not (tmp_path / "out").exists()

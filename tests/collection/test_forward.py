@@ -5,9 +5,13 @@ import pytest
 import torch
 
 from mygo.collection import attention
-from mygo.collection.forward import chunked_nll, score_row, segment_softmax, segment_sum
+from mygo.collection import nll as nll_module
+from mygo.collection.experts import use_cpu_experts
+from mygo.collection.forward import score_row
+from mygo.collection.nll import tiled_nll
 from mygo.collection.packing import pack_rows
-from mygo.collection.selftest import check_packing
+from mygo.collection.segments import segment_softmax, segment_sum
+from mygo.collection.selftest import compare_with_one_by_one
 from mygo.errors import UserError
 from mygo.models.checkpoints import load_checkpoint
 
@@ -66,14 +70,16 @@ def test_a_sample_of_one_token_has_no_means(model):
     assert torch.isnan(row.gate_weighted_SL[-1]).all()
 
 
-def test_chunked_nll_equals_cross_entropy_whatever_the_chunk(monkeypatch):
+@pytest.mark.parametrize("tile", [(1, 1), (7, 16), (16, 50), (1024, 512)])
+@pytest.mark.parametrize("bias", [False, True])
+def test_tiled_nll_equals_cross_entropy_whatever_the_tile(monkeypatch, tile, bias):
     torch.manual_seed(0)
-    head = torch.nn.Linear(8, 50, bias=False)
-    hidden, targets = torch.randn(100, 8), torch.randint(50, (100,))
+    head = torch.nn.Linear(8, 50, bias=bias)
+    hidden, targets = torch.randn(100, 8) * 30, torch.randint(50, (100,))  # large logits: the maximum must be taken off
     expected = torch.nn.functional.cross_entropy(head(hidden), targets, reduction="none")
-    for size in (1, 4 * 50 * 17, 10**9):
-        monkeypatch.setitem(__import__("mygo.collection.forward", fromlist=["x"]).LOGIT_BYTES, "cpu", size)
-        torch.testing.assert_close(chunked_nll(hidden, targets, head, 50), expected, atol=1e-6, rtol=1e-6)
+    monkeypatch.setitem(nll_module.TILE, "cpu", tile)
+    with torch.no_grad():
+        torch.testing.assert_close(tiled_nll(hidden, targets, head), expected, atol=1e-5, rtol=1e-6)
 
 
 def test_segments_by_hand():
@@ -92,10 +98,29 @@ def test_rows_keep_the_budget_and_every_sample():
     assert rows == pack_rows(lengths, 10)
 
 
+def test_padded_rows_say_what_packed_ones_do(model):
+    ids, answers = samples(model)
+    packed = score_row(model, ids, answers, gated=True)
+    model.set_attn_implementation("sdpa")
+    padded = score_row(model, ids, answers, gated=True, packed=False)
+    for name, value in vars(packed).items():
+        if value is not None:
+            torch.testing.assert_close(getattr(padded, name), value, atol=2e-3 if name == "gate_LN" else 1e-5, rtol=0, equal_nan=True)
+
+
+def test_experts_on_a_cpu_say_what_the_library_says(model):
+    ids, answers = samples(model)
+    before = score_row(model, ids, answers, gated=True)
+    use_cpu_experts(model)
+    assert (model.config._experts_implementation == "mygo_cpu") is ("SelectMoe" in type(model).__name__)
+    after = score_row(model, ids, answers, gated=True)
+    torch.testing.assert_close(after.nll_M, before.nll_M, atol=1e-5, rtol=0)
+
+
 def test_the_self_test_sees_samples_that_see_each_other(model, monkeypatch):
     ids, answers = samples(model)
-    assert check_packing(model, ids, answers, gated=True) < 1e-5
+    assert compare_with_one_by_one(model, ids, answers, gated=True, packed=True, attention="sdpa") < 1e-5
     whole = attention._per_segment
     monkeypatch.setattr(attention, "_per_segment", lambda q, k, v, lengths, scaling: whole(q, k, v, (sum(lengths),), scaling))
     with pytest.raises(UserError, match="differs from one-by-one scoring"):
-        check_packing(model, ids, answers, gated=True)
+        compare_with_one_by_one(model, ids, answers, gated=True, packed=True, attention="sdpa")

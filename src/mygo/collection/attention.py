@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch.nn.attention.varlen import varlen_attn
 from torch.nn.functional import scaled_dot_product_attention
-from transformers import AttentionInterface
+from transformers import AttentionInterface, PreTrainedModel
 
 NAME = "mygo_packed"
 
@@ -39,14 +39,18 @@ def packed_attention(
     segments: Segments,
     scaling: float | None = None,
     sliding_window: int | None = None,
+    softcap: float | None = None,
+    s_aux: torch.Tensor | None = None,
     **_: Any,
 ) -> tuple[torch.Tensor, None]:
     """Attention function for `transformers.AttentionInterface`; `segments` comes through the model's keyword arguments.
 
     Returns [1, N, H, D]. On GPUs in half precision one variable-length flash kernel, elsewhere one call per run of equal lengths.
     """
-    if attention_mask is not None or sliding_window is not None:
-        raise NotImplementedError("packed attention takes neither a mask nor a sliding window")
+    if attention_mask is not None or softcap is not None or s_aux is not None:
+        raise NotImplementedError("packed attention takes no mask, no capped logits and no attention sinks")
+    if sliding_window is not None and sliding_window < max(segments.lengths):
+        raise NotImplementedError(f"packed attention takes no samples longer than the sliding window of {sliding_window} tokens")
     if query_BHND.is_cuda and query_BHND.dtype in (torch.bfloat16, torch.float16):
         return _varlen(query_BHND, key_BKND, value_BKND, segments, scaling), None
     return _per_segment(query_BHND, key_BKND, value_BKND, segments.lengths, scaling), None
@@ -84,6 +88,20 @@ def _per_segment(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, le
         out_NHD[start:stop] = attended.transpose(1, 2).reshape(-1, heads, dim)
         start = stop
     return out_NHD[None]
+
+
+def why_not_packed(model: PreTrainedModel, max_length: int) -> str | None:
+    """Why samples of up to `max_length` tokens cannot lie end to end in this model, or None if they can as far as its config tells."""
+    config = model.config.get_text_config()
+    kinds = set(getattr(config, "layer_types", None) or [])
+    window = getattr(config, "sliding_window", None)
+    if not model._supports_attention_backend:
+        return "its attention cannot be replaced"
+    if others := sorted(kinds - {"full_attention", "sliding_attention"}):
+        return f"it has layers of another kind than attention ({', '.join(others)})"
+    if window is not None and window < max_length and (not kinds or "sliding_attention" in kinds):
+        return f"its sliding window of {window} tokens is shorter than collect.max_length, {max_length}"
+    return None
 
 
 AttentionInterface.register(NAME, packed_attention)

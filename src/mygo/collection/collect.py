@@ -1,185 +1,160 @@
 """The collect stage: every sample of the pool through the warmed selector once, shard by shard, resumable at any point."""
 
-import json
 import shutil
 import sys
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 from tqdm import tqdm
-from transformers import AutoTokenizer, PreTrainedModel
+from transformers import AutoTokenizer
 
-import mygo.collection.attention as packed
-from mygo.collection.forward import RowStatistics, score_row
-from mygo.collection.packing import pack_rows
-from mygo.collection.selftest import check_packing
-from mygo.collection.shards import ShardWriter, first_bad_sample, shard_name, shard_table, tensors
+from mygo.collection.answers import score_answers_alone, start_token
+from mygo.collection.budget import RowBudget
+from mygo.collection.engine import Engine
+from mygo.collection.manifest import published_from, shard_metrics, write_manifest
+from mygo.collection.shards import ShardWriter, first_bad_sample, shard_name, shard_table
+from mygo.collection.sharing import Claim, Claims, by_cost
 from mygo.data.encoding import Encoded, Encoder
 from mygo.data.pool import count_rows, iter_batches
 from mygo.errors import UserError
 from mygo.models.checkpoints import checkpoint_digest, checkpoint_folder, load_checkpoint
 from mygo.params import CollectParams
 from mygo.runtime import Runtime
-from mygo.workdir import FINGERPRINT_FILE, hash_folder, open_workdir, publish, write_atomically
+from mygo.workdir import hash_folder, open_workdir, publish
 
-STATISTICS_VERSION = 1  # raise it whenever the same inputs give other statistics
+STATISTICS_VERSION = 2  # raise it whenever the same inputs give other statistics
+COLUMNS = ["source_dataset", "source_index", "id", "messages"]
+ROW_TOKENS_FILE = ".row_tokens.json"
 
 
-@dataclass(frozen=True)
+@dataclass
 class Shard:
     """A run of pool rows with their tokens."""
 
     index: int
     provenance: pa.Table
     encoded: list[Encoded]
+    ids: list[torch.Tensor] = field(init=False)
+    answers: list[torch.Tensor] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.ids = [torch.from_numpy(sample.input_ids).long() for sample in self.encoded]
+        self.answers = [torch.from_numpy(sample.answer) for sample in self.encoded]
+
+    @property
+    def lengths(self) -> list[int]:
+        return [len(ids) for ids in self.ids]
 
 
 def collect(params: CollectParams, runtime: Runtime, warmed: Path, pool: Path, out: Path) -> dict[str, Any]:
-    """Write the statistics of every sample of `pool` to `out`; returns the metrics.
+    """Write the statistics of every sample of `pool` to `out`; returns the metrics (an empty dict in all processes but the first).
 
     Work is kept in `work/collect/<fingerprint>`: a killed run picks up at its last complete shard, while other params, another model,
-    another pool or another version of this code never see each other's shards. With several processes each takes its share of the
-    shards, and the first one publishes when all are there.
+    another pool or another version of this code never see each other's shards. Several processes claim shards one by one; the first
+    one publishes when all are there, and scores what a dead process leaves.
     """
     checkpoint = checkpoint_folder(warmed, params.checkpoint)
-    work = open_workdir("collect", _fingerprint(params, runtime, checkpoint, pool))
+    fingerprint = make_fingerprint(params, runtime, checkpoint, pool)
+    work = open_workdir("collect", fingerprint)
+    if not runtime.is_main and published_from(fingerprint, out):  # the others were done before this process had started
+        return {}
     shards = -(-count_rows(pool) // params.shard_size)
-    # By number, not by place among those missing: the processes do not look at the folder at the same moment.
-    mine = [i for i in range(runtime.rank, shards, runtime.processes) if not (work / shard_name(i)).exists()]
-    if mine:
-        _score_shards(params, runtime, checkpoint, pool, work, mine)
+    order = by_cost(pool, params.shard_size, params.max_length) if runtime.processes > 1 else list(range(shards))
+    claims = Claims(work, order, runtime.rank, runtime.processes)
+    _score_shards(params, runtime, checkpoint, pool, claims)
     if not runtime.is_main:
         return {}
-    _wait_for(work, shards)
-    metrics = _finish(params, work, shards, checkpoint)
+    files = [work / shard_name(i) for i in range(shards)]
+    metrics = shard_metrics(files, params)
+    write_manifest(work, files, checkpoint, params, fingerprint)
+    _remove_leftovers(work)
     publish(work, out)
+    claims.clear()
     return metrics
 
 
-def _fingerprint(params: CollectParams, runtime: Runtime, checkpoint: Path, pool: Path) -> dict[str, Any]:
+def make_fingerprint(params: CollectParams, runtime: Runtime, checkpoint: Path, pool: Path) -> dict[str, Any]:
     """Everything that decides the bytes of the statistics."""
     settings = params.model_dump(exclude={"checkpoint", "dtype"})
     computed_in = {"device": runtime.device.type, "dtype": str(runtime.resolve(params.dtype))}
     return {"model": checkpoint_digest(checkpoint), "pool": hash_folder(pool), "params": settings, "version": STATISTICS_VERSION, **computed_in}
 
 
-def _score_shards(params: CollectParams, runtime: Runtime, checkpoint: Path, pool: Path, work: Path, mine: list[int]) -> None:
-    model = load_checkpoint(checkpoint, runtime.resolve(params.dtype), attn_implementation=packed.NAME).eval()
+def load_engine(params: CollectParams, runtime: Runtime, checkpoint: Path, file: Path | None = None) -> tuple[Engine, Encoder]:
+    """The checkpoint's model, ready to score, and its tokenizer. `file` remembers the tokens of a row."""
+    model = load_checkpoint(checkpoint, runtime.resolve(params.dtype)).eval()
     model.to(cast(Any, runtime.device))
-    gated = "gate_scores" in (model.get_decoder()._can_record_outputs or {})
-    encoder = Encoder(AutoTokenizer.from_pretrained(checkpoint), params.max_length)
+    budget = RowBudget.start(params.tokens_per_batch, model, runtime.processes, file)
+    return Engine(model, params.max_length, budget), Encoder(AutoTokenizer.from_pretrained(checkpoint), params.max_length)
+
+
+def _score_shards(params: CollectParams, runtime: Runtime, checkpoint: Path, pool: Path, claims: Claims) -> None:
+    if not claims.missing():
+        return
+    engine, encoder = load_engine(params, runtime, checkpoint, claims.work / ROW_TOKENS_FILE)
     total = count_rows(pool)
-    done = total - sum(min(params.shard_size, total - i * params.shard_size) for i in mine)
+    done = total - sum(min(params.shard_size, total - i * params.shard_size) for i in claims.missing())
+    _say_plan(engine, runtime, total, done)
     started, tokens, tested = time.perf_counter(), 0, False
     bar = tqdm(total=total, initial=done, desc="collect", unit="sample", disable=not runtime.is_main)
-    with ShardWriter(work) as writer, bar:
-        for shard in _read_ahead(encoder, pool, params.shard_size, mine):
+    with ShardWriter(claims.work) as writer, bar:
+        for claim, shard in _claimed_shards(encoder, pool, params.shard_size, claims, patient=runtime.is_main):
             if not tested:
-                check_packing(model, *_inputs(shard.encoded), gated=gated)
+                engine.self_test(shard.ids, shard.answers)
                 tested = True
-            writer.put(shard.index, _score_shard(model, shard, params, gated, bar))
-            tokens += sum(len(sample.input_ids) for sample in shard.encoded)
+            writer.put(shard.index, score_shard(engine, encoder, shard, params, bar), claim.release)
+            tokens += sum(shard.lengths)
     seconds = time.perf_counter() - started
     print(f"collect: {tokens:,} tokens in {seconds:.1f} s, {tokens / seconds:,.0f} tokens/s on {runtime.device}", file=sys.stderr)
 
 
-def _read_ahead(encoder: Encoder, pool: Path, shard_size: int, wanted: list[int]) -> Iterator[Shard]:
-    """Encode the next shard in a thread while this one is scored; shards that are done are not encoded."""
+def _say_plan(engine: Engine, runtime: Runtime, total: int, done: int) -> None:
+    if runtime.is_main:
+        processes = "" if runtime.processes == 1 else f", {runtime.processes} processes"
+        print(f"collect: {total:,} samples, {done:,} already done; rows of {engine.budget.tokens:,} tokens on {runtime.device}{processes}", file=sys.stderr)
 
-    def encode(index: int, batch: pa.RecordBatch) -> Shard:
-        table = pa.Table.from_batches([batch])
-        return Shard(index, table, encoder.encode(table["messages"].to_pylist()))
 
-    keep = set(wanted)
-    columns = ["source_dataset", "source_index", "id", "messages"]
-    with ThreadPoolExecutor(1, thread_name_prefix="encoder") as thread:
-        ahead = None
-        for index, batch in enumerate(iter_batches(pool, columns, shard_size)):
-            if index not in keep:
-                continue
-            queued = thread.submit(encode, index, batch)
+def _claimed_shards(encoder: Encoder, pool: Path, shard_size: int, claims: Claims, *, patient: bool) -> Iterator[tuple[Claim, Shard]]:
+    """Claim and encode the next shard in a thread while this one is scored. A patient process stays until all shards are on disk."""
+    while True:
+        with ThreadPoolExecutor(1, thread_name_prefix="encoder") as thread:
+            ahead: tuple[Claim, Future[Shard]] | None = None
+            for claim in claims.take():
+                queued = claim, thread.submit(read_shard, encoder, pool, shard_size, claim.shard)
+                if ahead is not None:
+                    yield ahead[0], ahead[1].result()
+                ahead = queued
             if ahead is not None:
-                yield ahead.result()
-            ahead = queued
-        if ahead is not None:
-            yield ahead.result()
+                yield ahead[0], ahead[1].result()
+        if not patient or not claims.missing():
+            return
+        time.sleep(0.2)  # what is missing is being scored or written; if its process dies, its claim is free again
 
 
-def _inputs(encoded: list[Encoded]) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
-    return tensors([sample.input_ids for sample in encoded], torch.int64), tensors([sample.answer for sample in encoded], torch.bool)
+def read_shard(encoder: Encoder, pool: Path, shard_size: int, index: int) -> Shard:
+    """Read and encode one shard of the pool."""
+    table = pa.Table.from_batches([next(iter_batches(pool, COLUMNS, shard_size, first=index * shard_size))])
+    return Shard(index, table, encoder.encode(table["messages"].to_pylist()))
 
 
-def _score_shard(model: PreTrainedModel, shard: Shard, params: CollectParams, gated: bool, bar: "tqdm[Any]") -> pa.Table:
-    ids, answers = _inputs(shard.encoded)
-    lengths = [len(sample) for sample in ids]
-    rows: list[tuple[list[int], RowStatistics]] = []
-    for members in pack_rows(lengths, params.tokens_per_batch):
-        if lengths[members[0]] == 0:
-            continue  # the longest of the row: nothing to score in it
-        scored = score_row(model, [ids[i] for i in members], [answers[i] for i in members], gated=gated)
-        if rows:  # copied only now, so that the device already has its next row
-            rows[-1] = (rows[-1][0], rows[-1][1].to_cpu())
-        rows.append((members, scored))
-        bar.update(len(members))
-    if rows:
-        rows[-1] = (rows[-1][0], rows[-1][1].to_cpu())
-    bad = first_bad_sample(rows, lengths)
+def score_shard(engine: Engine, encoder: Encoder, shard: Shard, params: CollectParams, bar: "tqdm[Any]") -> pa.Table:
+    """The statistics of a shard as a table in pool order."""
+    rows = engine.score(shard.ids, shard.answers, done=bar.update)
+    bad = first_bad_sample(rows, shard.lengths)
     if bad is not None:
-        sample = shard.provenance["id"][bad].as_py()
-        raise UserError(f"collect: the loss of sample {sample!r} is not finite in {model.dtype}; use collect.dtype=float32 or warm up again")
-    return shard_table(shard.provenance, lengths, [sample.truncated for sample in shard.encoded], rows, params.tokens)
+        sample, dtype = shard.provenance["id"][bad].as_py(), engine.model.dtype
+        raise UserError(f"collect: the loss of sample {sample!r} is not finite in {dtype}; use collect.dtype=float32 or warm up again")
+    alone = score_answers_alone(engine, shard.encoded, start_token(cast(Any, encoder.tokenizer))) if params.answer_alone else None
+    return shard_table(shard.provenance, shard.lengths, [sample.truncated for sample in shard.encoded], rows, alone, params.tokens)
 
 
-def _wait_for(work: Path, shards: int) -> None:
-    """Other processes may still be writing theirs; no collective is needed to see them arrive."""
-    while not all((work / shard_name(i)).exists() for i in range(shards)):
-        time.sleep(0.5)
-
-
-def _finish(params: CollectParams, work: Path, shards: int, checkpoint: Path) -> dict[str, Any]:
-    """Write the manifest from the shards themselves, so that a resumed run says the same as an uninterrupted one."""
-    files = [work / shard_name(i) for i in range(shards)]
-    schema = pq.read_schema(files[0])
-    config = json.loads((checkpoint / "config.json").read_text())
-    gated = "gate_mean" in schema.names
-    layers = schema.field("gate_mean").type.list_size if gated else config["num_hidden_layers"]
-    experts = schema.field("router_probs").type.list_size // layers if "router_probs" in schema.names else 0
-    manifest = {
-        "fingerprint": json.loads((work / FINGERPRINT_FILE).read_text()),
-        "layers": layers,
-        "experts": experts,
-        "hidden": config["hidden_size"],
-        "gated": gated,
-        "tokens": params.tokens,
-        "shards": [{"file": file.name, "rows": pq.read_metadata(file).num_rows} for file in files],
-    }
-    write_atomically(work / "manifest.json", json.dumps(manifest, indent=1, sort_keys=True).encode() + b"\n")
-    (work / FINGERPRINT_FILE).unlink()
+def _remove_leftovers(work: Path) -> None:
+    """Temporary files of killed processes, and what runs remember for each other."""
     for leftover in work.glob(".*"):
         shutil.rmtree(leftover, ignore_errors=True) if leftover.is_dir() else leftover.unlink()
-    return _metrics(params, files)
-
-
-def _metrics(params: CollectParams, files: list[Path]) -> dict[str, Any]:
-    """Counts only: what depends on the clock is printed, not tracked."""
-    table = pa.concat_tables([pq.read_table(file, columns=["n_tokens", "truncated", "nll"]) for file in files])
-    lengths = table["n_tokens"].to_pylist()
-    per_shard = [lengths[start : start + params.shard_size] for start in range(0, len(lengths), params.shard_size)]
-    rows = sum(len(pack_rows(shard, params.tokens_per_batch)) for shard in per_shard)
-    tokens = sum(lengths)
-    return {
-        "samples": len(lengths),
-        "tokens": tokens,
-        "rows": rows,
-        "row_fill": tokens / (rows * params.tokens_per_batch),
-        "truncated": sum(table["truncated"].to_pylist()),
-        "not_gradable": table["nll"].null_count,
-        "shards": len(files),
-    }

@@ -1,10 +1,10 @@
-"""Rows of a token budget, filled from samples sorted by length. No padding: samples lie end to end."""
+"""Rows of a token budget, filled from samples sorted by length. Packed samples lie end to end and need no padding."""
 
 from collections.abc import Sequence
 
 
-def pack_rows(lengths: Sequence[int], tokens_per_row: int) -> list[list[int]]:
-    """Indices of the samples of each row, long samples first; a row holds at most `tokens_per_row` tokens.
+def pack_rows(lengths: Sequence[int], tokens_per_row: int, *, padded: bool = False) -> list[list[int]]:
+    """Indices of the samples of each row, long samples first; a row holds at most `tokens_per_row` tokens, its padding included.
 
     First-fit decreasing would fill rows a little better, but neighbours in length keep equal-length runs together, which attention
     computes as one batch. A sample longer than a row gets a row of its own. Ties keep the order of the samples.
@@ -13,9 +13,10 @@ def pack_rows(lengths: Sequence[int], tokens_per_row: int) -> list[list[int]]:
     rows: list[list[int]] = []
     used = tokens_per_row + 1
     for i in order:
-        if used + lengths[i] > tokens_per_row:
+        cost = lengths[rows[-1][0]] if padded and rows else lengths[i]
+        if used + cost > tokens_per_row:
             rows.append([])
-            used = 0
+            used, cost = 0, lengths[i]
         rows[-1].append(i)
-        used += lengths[i]
+        used += cost
     return rows

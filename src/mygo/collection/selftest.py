@@ -1,37 +1,44 @@
-"""A check before the work: packed scoring must say what one-by-one scoring says."""
+"""A check before the work: a row of samples must say what the library's own forward says of each alone."""
 
 from collections.abc import Sequence
 
 import torch
+from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel
 
-from mygo.collection.attention import NAME
-from mygo.collection.forward import RowStatistics, score_row
+from mygo.collection.forward import score_row
 from mygo.errors import UserError
 
 TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 0.1, torch.float16: 0.02}  # nats, mean NLL of a sample
-SAMPLES, LONGEST = 4, 512
+SAMPLES, LONGEST = 4, 64  # few tokens: the library's forward holds all logits
 
 
-def check_packing(model: PreTrainedModel, samples: Sequence[torch.Tensor], answers: Sequence[torch.Tensor], *, gated: bool) -> float:
-    """Score a few samples in one packed row and each alone with the library's own attention.
+@torch.inference_mode()
+def compare_with_one_by_one(
+    model: PreTrainedModel, samples: Sequence[torch.Tensor], answers: Sequence[torch.Tensor], *, gated: bool, packed: bool, attention: str
+) -> float:
+    """Score the beginnings of a few samples in one row, and each alone with the `attention` that the model came with.
 
-    Returns the largest difference of a sample's NLL (nats). Raises `UserError` if samples of a row see each other.
+    Returns the largest difference of a mean NLL (nats). Raises `UserError` if it is too large: samples of a row see each other, or the
+    model does more with its logits than its output layer says.
     """
-    chosen = [i for i, sample in enumerate(samples) if 2 <= len(sample) <= LONGEST][:SAMPLES]
+    chosen = [i for i, sample in enumerate(samples) if len(sample) >= 2][:SAMPLES]
     if not chosen:
         return 0.0
-    packed = score_row(model, [samples[i] for i in chosen], [answers[i] for i in chosen], gated=gated)
-    model.set_attn_implementation("sdpa")
-    alone = [score_row(model, [samples[i]], [answers[i]], gated=gated) for i in chosen]
-    model.set_attn_implementation(NAME)
-    difference = _largest_difference(packed, alone)
+    cut = [samples[i][:LONGEST] for i in chosen]
+    together = score_row(model, cut, [answers[i][:LONGEST] for i in chosen], gated=gated, packed=packed).nll_S.cpu()
+    current = str(model.config._attn_implementation)
+    model.set_attn_implementation(attention)
+    alone = torch.stack([_mean_nll(model, sample) for sample in cut])
+    model.set_attn_implementation(current)
+    difference = float((together - alone).abs().max())
     if not difference <= TOLERANCE[model.dtype]:
         raise UserError(
-            f"collect: packed scoring of {type(model).__name__} differs from one-by-one scoring by {difference:.2g} nats, more than {TOLERANCE[model.dtype]:g}"
+            f"collect: scoring {type(model).__name__} in rows differs from one-by-one scoring by {difference:.2g} nats, more than {TOLERANCE[model.dtype]:g}"
         )
     return difference
 
 
-def _largest_difference(packed: RowStatistics, alone: Sequence[RowStatistics]) -> float:
-    return float((packed.nll_S - torch.cat([statistics.nll_S for statistics in alone])).abs().max())
+def _mean_nll(model: PreTrainedModel, sample: torch.Tensor) -> torch.Tensor:
+    ids = sample.to(model.device)
+    return cross_entropy(model(input_ids=ids[None], use_cache=False).logits[0, :-1].float(), ids[1:]).cpu()

@@ -3,7 +3,7 @@
 S samples of the shard, T tokens of a sample, L layers.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import torch
 
-from mygo.collection.forward import RowStatistics
+from mygo.collection.engine import ScoredRow
 from mygo.workdir import sync_rename
 
+TOKEN_COLUMNS = ("token_nll", "gate_logits", "token_nll_answer_alone")  # one blob a sample
 POOLED = {
     "gate_mean": "gate_mean_SL",
     "gate_weighted": "gate_weighted_SL",
@@ -24,15 +24,16 @@ POOLED = {
     "router_logits": "router_logits_S",
     "hidden_mean": "hidden_mean_SD",
 }
-ScoredRow = tuple[list[int], RowStatistics]  # which samples a packed row held, and their statistics on the CPU
 
 
 def shard_name(index: int) -> str:
     return f"shard-{index:05d}.parquet"
 
 
-def shard_table(provenance: pa.Table, lengths: Sequence[int], truncated: Sequence[bool], rows: Sequence[ScoredRow], tokens: bool) -> pa.Table:
-    """The shard in pool order. `rows` holds, for each packed row, which samples it held and their statistics (on the CPU)."""
+def shard_table(
+    provenance: pa.Table, lengths: Sequence[int], truncated: Sequence[bool], rows: Sequence[ScoredRow], alone: Sequence[np.ndarray] | None, tokens: bool
+) -> pa.Table:
+    """The shard in pool order. `alone`: the NLL of each sample's answers without their instructions, where they were scored."""
     total = len(lengths)
     columns = {name: provenance[name] for name in ("source_dataset", "source_index", "id")}
     columns["n_tokens"] = pa.array(lengths, pa.int32())
@@ -42,8 +43,12 @@ def shard_table(provenance: pa.Table, lengths: Sequence[int], truncated: Sequenc
     for name, field in POOLED.items():
         if rows and getattr(rows[0][1], field) is not None:
             columns[name] = _fixed_size_lists(_scatter(rows, field, total))
+    if alone is not None:
+        columns["nll_answer_alone"] = pa.array([float(nll.mean()) if len(nll) else None for nll in alone], pa.float32())
     if tokens:
         columns |= _token_columns(rows, lengths)
+    if tokens and alone is not None:
+        columns["token_nll_answer_alone"] = pa.array([nll.tobytes() for nll in alone], pa.binary())
     return pa.table(columns)
 
 
@@ -86,6 +91,14 @@ def first_bad_sample(rows: Sequence[ScoredRow], lengths: Sequence[int]) -> int |
     return int(np.flatnonzero(bad)[0]) if bad.any() else None
 
 
+def write_shard(table: pa.Table, path: Path) -> None:
+    """Token blobs are as good as random: dictionaries and statistics of them cost time and save nothing. Small pages let readers stream
+    them without holding a shard's tokens.
+    """
+    options: Any = {"use_dictionary": ["source_dataset"], "write_statistics": False, "max_rows_per_page": 16}
+    pq.write_table(table, path, compression="zstd", **options)
+
+
 class ShardWriter:
     """Writes shards in one thread behind the scoring, at most `ahead` of them waiting. A shard exists only when it is complete."""
 
@@ -95,18 +108,16 @@ class ShardWriter:
         self.pool = ThreadPoolExecutor(1, thread_name_prefix="shard-writer")
         self.waiting: list[Future[None]] = []
 
-    def put(self, index: int, table: pa.Table) -> None:
-        """Queue a shard; blocks while the queue is full and raises what an earlier write raised."""
+    def put(self, index: int, table: pa.Table, written: Callable[[], object] = lambda: None) -> None:
+        """Queue a shard; blocks while the queue is full and raises what an earlier write raised. `written` is called once it is on disk."""
         while len(self.waiting) >= self.ahead:
             self.waiting.pop(0).result()
-        self.waiting.append(self.pool.submit(self._write, index, table))
+        self.waiting.append(self.pool.submit(self._write, index, table, written))
 
-    def _write(self, index: int, table: pa.Table) -> None:
+    def _write(self, index: int, table: pa.Table, written: Callable[[], object]) -> None:
         with sync_rename(self.folder / shard_name(index)) as temporary:
-            # Token blobs are as good as random: dictionaries and statistics of them cost time and save nothing. Small pages let readers
-            # stream them without holding a shard's tokens.
-            options: Any = {"use_dictionary": ["source_dataset"], "write_statistics": False, "max_rows_per_page": 16}
-            pq.write_table(table, temporary, compression="zstd", **options)
+            write_shard(table, temporary)
+        written()
 
     def __enter__(self) -> "ShardWriter":
         return self
@@ -116,7 +127,3 @@ class ShardWriter:
         if kind is None:
             for future in self.waiting:
                 future.result()
-
-
-def tensors(ids: Sequence[np.ndarray], dtype: torch.dtype) -> list[torch.Tensor]:
-    return [torch.from_numpy(array).to(dtype) for array in ids]

@@ -66,11 +66,11 @@ def count_rows(folder: Path) -> int:
     return sum(pq.read_metadata(path).num_rows for path in _part_paths(folder))
 
 
-def iter_batches(folder: Path, columns: Sequence[str], batch_size: int) -> Iterator[pa.RecordBatch]:
-    """Stream columns of the pool in its order, in batches of exactly `batch_size` rows but the last, across parts."""
+def iter_batches(folder: Path, columns: Sequence[str], batch_size: int, first: int = 0) -> Iterator[pa.RecordBatch]:
+    """Stream columns of the pool in its order from row `first`, in batches of exactly `batch_size` rows but the last, across parts."""
     waiting: list[pa.RecordBatch] = []
     rows = 0
-    for batch in _stored_batches(folder, columns, batch_size):
+    for batch in _stored_batches(folder, columns, batch_size, first):
         waiting.append(batch)
         rows += batch.num_rows
         if rows >= batch_size:
@@ -143,10 +143,25 @@ def _part_paths(folder: Path) -> list[Path]:
     return paths
 
 
-def _stored_batches(folder: Path, columns: Sequence[str], batch_size: int) -> Iterator[pa.RecordBatch]:
+def _stored_batches(folder: Path, columns: Sequence[str], batch_size: int, first: int) -> Iterator[pa.RecordBatch]:
+    """As they are stored; row groups that end before row `first` are not read."""
     for path in _part_paths(folder):
         with pq.ParquetFile(path) as file:
-            yield from file.iter_batches(batch_size, columns=list(columns))
+            groups, first = _groups_from(file.metadata, first)
+            for batch in file.iter_batches(batch_size, row_groups=groups, columns=list(columns)) if groups else ():
+                skipped = min(first, batch.num_rows)
+                first -= skipped
+                if skipped < batch.num_rows:
+                    yield batch.slice(skipped)
+
+
+def _groups_from(metadata: pq.FileMetaData, first: int) -> tuple[list[int], int]:
+    """The row groups of a part that hold row `first` or later ones, and how many rows to skip after the groups left out."""
+    group = 0
+    while group < metadata.num_row_groups and metadata.row_group(group).num_rows <= first:
+        first -= metadata.row_group(group).num_rows
+        group += 1
+    return list(range(group, metadata.num_row_groups)), first
 
 
 def _joined(batches: list[pa.RecordBatch]) -> pa.RecordBatch:

@@ -8,6 +8,7 @@ B batch, T tokens, D hidden.
 """
 
 from collections.abc import Callable
+from functools import cache
 from typing import ClassVar
 
 import torch
@@ -26,11 +27,23 @@ class QualityGate(nn.Linear):
 
 
 class NoiseExpert(nn.Module):
-    """Gaussian noise with the mean and standard deviation that the token's input has over its hidden dimension; fresh at every call."""
+    """Gaussian noise with the mean and standard deviation that the token's input has over its hidden dimension.
+
+    Fresh at every call in training. In evaluation one fixed draw serves all tokens, so that what a token gets does not depend on what it
+    is batched with.
+    """
 
     def forward(self, x: Tensor) -> Tensor:
         std, mean = torch.std_mean(x.detach().float(), dim=-1, keepdim=True)
-        return (mean + std * torch.randn_like(x, dtype=torch.float32)).to(x.dtype)
+        noise = torch.randn_like(x, dtype=torch.float32) if self.training else _fixed_noise(x.shape[-1]).to(x.device)
+        return (mean + std * noise).to(x.dtype)
+
+
+@cache
+def _fixed_noise(size: int) -> Tensor:
+    """Of mean 0 and standard deviation 1 exactly."""
+    noise = torch.randn(size, generator=torch.Generator().manual_seed(0))
+    return (noise - noise.mean()) / noise.std()
 
 
 def custom_expert(config: GatedConfig) -> nn.Module:

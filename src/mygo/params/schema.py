@@ -130,16 +130,17 @@ class WarmupParams(TrainingParams):
 
 
 class CollectParams(Section):
-    checkpoint: Annotated[int | Literal["last"], Field()]
-    tokens_per_batch: Annotated[int, Field(ge=16)]
+    checkpoint: int | Literal["last"]
+    tokens_per_batch: Annotated[int, Field(ge=16)] | Literal["auto"]
     max_length: Annotated[int, Field(ge=8)]
     shard_size: Count
     tokens: bool
+    answer_alone: bool
     dtype: Literal["auto", "float32", "bfloat16"]
 
     @model_validator(mode="after")
     def _a_sample_fits(self) -> "CollectParams":
-        if self.max_length > self.tokens_per_batch:
+        if self.tokens_per_batch != "auto" and self.max_length > self.tokens_per_batch:
             raise ValueError(f"max_length {self.max_length} is more than tokens_per_batch {self.tokens_per_batch}")
         return self
 
@@ -180,6 +181,7 @@ class EvalParams(Section):
 
 class LaunchParams(Section):
     accelerate_config: str
+    num_processes: Count
 
 
 class Params(Section):

@@ -1,0 +1,138 @@
+"""What collecting would cost, before it is done: counted exactly from the tokenised pool, timed on a few rows."""
+
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import torch
+from tqdm import tqdm
+
+from mygo.collection.collect import COLUMNS, Shard, load_engine, make_fingerprint, score_shard
+from mygo.collection.engine import Engine
+from mygo.collection.packing import pack_rows
+from mygo.collection.shards import TOKEN_COLUMNS, shard_name, write_shard
+from mygo.data.encoding import Encoder
+from mygo.data.pool import count_rows, iter_batches
+from mygo.models.checkpoints import checkpoint_folder
+from mygo.params import CollectParams
+from mygo.runtime import Runtime
+from mygo.workdir import workdir_of
+
+ROWS_TIMED = 3  # long, middling and short samples
+
+
+@dataclass
+class Counts:
+    """Of the whole pool. `padding` counts tokens that a row computes and nobody needs."""
+
+    samples: int = 0
+    tokens: int = 0
+    truncated: int = 0
+    longest: int = 0
+    rows: int = 0
+    padding: int = 0
+    tokens_to_do: int = 0
+    shards: int = 0
+    shards_done: int = 0
+
+
+def dry_run(params: CollectParams, runtime: Runtime, warmed: Path, pool: Path) -> str:
+    """A report for people. Nothing is written."""
+    checkpoint = checkpoint_folder(warmed, params.checkpoint)
+    engine, encoder = load_engine(params, runtime, checkpoint)
+    work = workdir_of("collect", make_fingerprint(params, runtime, checkpoint, pool))
+    counts = Counts()
+    middle: Shard | None = None
+    for shard in _shards(encoder, pool, params.shard_size):
+        _count(counts, shard, engine, done=(work / shard_name(shard.index)).exists())
+        if shard.index == (count_rows(pool) - 1) // params.shard_size // 2:
+            middle = shard
+    assert middle is not None
+    engine.self_test(middle.ids, middle.answers)
+    sampled = _few_rows(middle, engine)
+    seconds, token_bytes, sample_bytes = _calibrate(engine, encoder, sampled, params)
+    speed = sum(sampled.lengths) / seconds
+    on_disk = counts.tokens * token_bytes / sum(sampled.lengths) + counts.samples * sample_bytes / len(sampled.ids)
+    return _report(counts, engine, runtime, speed, on_disk, params)
+
+
+def _shards(encoder: Encoder, pool: Path, shard_size: int) -> Iterator[Shard]:
+    bar = tqdm(total=count_rows(pool), desc="tokenise", unit="sample")
+    for index, batch in enumerate(iter_batches(pool, COLUMNS, shard_size)):
+        table = pa.Table.from_batches([batch])
+        yield Shard(index, table, encoder.encode(table["messages"].to_pylist()))
+        bar.update(batch.num_rows)
+    bar.close()
+
+
+def _count(counts: Counts, shard: Shard, engine: Engine, *, done: bool) -> None:
+    lengths = shard.lengths
+    rows = pack_rows(lengths, engine.budget.tokens, padded=not engine.packed)
+    counts.samples += len(lengths)
+    counts.tokens += sum(lengths)
+    counts.tokens_to_do += 0 if done else sum(lengths)
+    counts.truncated += sum(sample.truncated for sample in shard.encoded)
+    counts.longest = max(counts.longest, *lengths)
+    counts.rows += len(rows)
+    counts.padding += 0 if engine.packed else sum(lengths[row[0]] * len(row) for row in rows) - sum(lengths)
+    counts.shards += 1
+    counts.shards_done += done
+
+
+def _few_rows(shard: Shard, engine: Engine) -> Shard:
+    """The samples of a first, a middle and a last row of the shard."""
+    rows = pack_rows(shard.lengths, engine.budget.tokens, padded=not engine.packed)
+    chosen = sorted({0, len(rows) // 2, len(rows) - 1})[:ROWS_TIMED]
+    members = [i for row in chosen for i in rows[row]]
+    return Shard(shard.index, shard.provenance.take(members), [shard.encoded[i] for i in members])
+
+
+def _calibrate(engine: Engine, encoder: Encoder, shard: Shard, params: CollectParams) -> tuple[float, int, int]:
+    """Seconds of a second pass over the samples, and their bytes on disk: of the token level, of the rest."""
+    bar = tqdm(disable=True)
+    score_shard(engine, encoder, shard, params, bar)
+    started = time.perf_counter()
+    table = score_shard(engine, encoder, shard, params, bar)
+    seconds = time.perf_counter() - started
+    token_level = [name for name in TOKEN_COLUMNS if name in table.column_names]
+    return seconds, _bytes(table.select(token_level)) if token_level else 0, _bytes(table.drop_columns(token_level))
+
+
+def _bytes(table: pa.Table) -> int:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "shard.parquet"
+        write_shard(table, path)
+        return path.stat().st_size
+
+
+def _report(counts: Counts, engine: Engine, runtime: Runtime, speed: float, on_disk: float, params: CollectParams) -> str:
+    mean = counts.tokens / max(1, counts.samples)
+    seconds = counts.tokens_to_do / speed / runtime.processes
+    device = torch.cuda.get_device_name(runtime.device) if runtime.device.type == "cuda" else runtime.device.type
+    lines = {
+        "samples": f"{counts.samples:,}, of which {counts.truncated:,} are cut at {params.max_length:,} tokens",
+        "tokens": f"{counts.tokens:,} ({mean:.0f} a sample, longest {counts.longest:,})",
+        "rows": f"{counts.rows:,} of up to {engine.budget.tokens:,} tokens, {'packed' if engine.packed else 'padded'}",
+        "padding": f"{counts.padding / max(1, counts.tokens + counts.padding):.1%}",
+        "on disk": f"about {_size(on_disk)} in {counts.shards:,} shards, {counts.shards_done:,} of them already there",
+        "speed": f"{speed:,.0f} tokens/s on {device} ({str(engine.model.dtype).removeprefix('torch.')}), from {ROWS_TIMED} rows",
+        "time": f"about {_duration(seconds)}, {runtime.processes} process{'es' if runtime.processes > 1 else ''}",
+    }
+    return "\n".join(f"{name:9s}{text}" for name, text in lines.items())
+
+
+def _size(count: float) -> str:
+    for unit in ("B", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}"
+        count /= 1000
+    return f"{count:.1f} GB"
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"

@@ -1,0 +1,99 @@
+"""Scoring with any causal language model, with gates or without: rows, memory, and copies that do not stall the device."""
+
+import gc
+import sys
+from collections.abc import Callable, Sequence
+
+import torch
+from accelerate.utils.memory import should_reduce_batch_size
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from mygo.collection.attention import NAME, why_not_packed
+from mygo.collection.budget import RowBudget
+from mygo.collection.experts import use_cpu_experts
+from mygo.collection.forward import RowStatistics, score_row
+from mygo.collection.packing import pack_rows
+from mygo.collection.selftest import compare_with_one_by_one
+from mygo.errors import UserError
+
+ScoredRow = tuple[list[int], RowStatistics]  # which samples a row held, and their statistics on the CPU
+
+
+class Engine:
+    """Packed scoring where the model allows it, else padded; `budget` says how many tokens a row holds."""
+
+    def __init__(self, model: PreTrainedModel, max_length: int, budget: RowBudget) -> None:
+        self.model = model.eval()
+        self.budget = budget
+        self.gated = "gate_scores" in (model.get_decoder()._can_record_outputs or {})
+        self.attention = str(model.config._attn_implementation)  # the library's own
+        use_cpu_experts(model)
+        reason = why_not_packed(model, max_length)
+        self.packed = reason is None
+        if reason is None:
+            model.set_attn_implementation(NAME)
+        else:
+            self._say_padded(reason)
+
+    def self_test(self, samples: Sequence[Tensor], answers: Sequence[Tensor]) -> float:
+        """Score a few samples in one row and each alone by the model's own forward; returns the largest difference of a mean NLL (nats).
+
+        Raises `UserError` if it is too large. A model that turns out not to take packed rows is scored in padded ones from here on.
+        """
+        try:
+            return compare_with_one_by_one(self.model, samples, answers, gated=self.gated, packed=self.packed, attention=self.attention)
+        except (NotImplementedError, TypeError) as error:
+            if not self.packed:
+                raise
+            self.packed = False
+            self.model.set_attn_implementation(self.attention)
+            self._say_padded(str(error))
+        return self.self_test(samples, answers)
+
+    def score(
+        self, samples: Sequence[Tensor], answers: Sequence[Tensor], *, gated: bool | None = None, done: Callable[[int], object] = lambda samples: None
+    ) -> list[ScoredRow]:
+        """All samples of one token or more, in rows; `done` hears how many samples each row held.
+
+        A row that does not fit into memory is cut in two and scored again, and so is everything after it.
+        """
+        rows: list[ScoredRow] = []
+        waiting = self._rows(range(len(samples)), samples)
+        while waiting:
+            members = waiting.pop(0)
+            scored = self._try_row([samples[i] for i in members], [answers[i] for i in members], self.gated if gated is None else gated)
+            if scored is None:
+                self._shrink([len(samples[i]) for i in members])
+                waiting = self._rows(sorted(i for row in [members, *waiting] for i in row), samples)
+                continue
+            rows.append((members, scored))
+            done(len(members))
+        if self.model.device.type == "cuda":
+            torch.cuda.current_stream().synchronize()  # the copies, which were begun behind each row
+        return rows
+
+    def _rows(self, indices: Sequence[int], samples: Sequence[Tensor]) -> list[list[int]]:
+        kept = [i for i in indices if len(samples[i])]
+        packed = pack_rows([len(samples[i]) for i in kept], self.budget.tokens, padded=not self.packed)
+        return [[kept[i] for i in row] for row in packed]
+
+    def _try_row(self, samples: list[Tensor], answers: list[Tensor], gated: bool) -> RowStatistics | None:
+        """None if memory ran out."""
+        try:
+            return score_row(self.model, samples, answers, gated=gated, packed=self.packed).start_copy()
+        except RuntimeError as error:
+            if not should_reduce_batch_size(error):
+                raise
+        return None  # outside the handler, whose traceback holds the row's tensors
+
+    def _shrink(self, lengths: list[int]) -> None:
+        if len(lengths) == 1:
+            raise UserError(f"collect.max_length: a sample of {lengths[0]:,} tokens alone does not fit into memory; lower collect.max_length")
+        gc.collect()
+        if self.model.device.type == "cuda":
+            torch.cuda.empty_cache()
+        self.budget.halve(sum(lengths) if self.packed else max(lengths) * len(lengths))
+
+    def _say_padded(self, reason: str) -> None:
+        print(f"collect: {type(self.model).__name__} is scored in padded rows with dense attention, because {reason}", file=sys.stderr)
