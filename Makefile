@@ -1,5 +1,6 @@
 # make repro  the whole pipeline on the mini world      make test  all tests
 # make lint   style and types                           make plots the plots as a page (make pictures: as PNG)
+# make bench  speed against other loops and libraries
 # Every target makes the environment first, and only where it is missing or out of date.
 PYTHON ?= python3
 VENV := .venv
@@ -9,7 +10,7 @@ STAMP := $(VENV)/.installed
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: env repro test test-fast lint plots pictures clean
+.PHONY: env repro test test-fast lint bench plots pictures clean
 
 env: $(STAMP)
 
@@ -33,6 +34,10 @@ lint: $(STAMP)
 	ruff check .
 	ruff format --check .
 	pyright
+
+bench: $(STAMP)
+	OMP_NUM_THREADS=1 python -m benchmarks.scoring
+	OMP_NUM_THREADS=1 python -m benchmarks.selection
 
 plots: $(STAMP)
 	dvc plots show

@@ -11,69 +11,81 @@ from torch.nn.functional import cross_entropy
 from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel
 
-from mygo.collection.forward import score_row, tiled_nll
-from mygo.collection.packing import pack_rows
+from mygo.collection.engine import Engine
+from mygo.collection.experts import NAME as CPU_EXPERTS
+from mygo.collection.nll import tiled_nll
 
 Scores = tuple[Tensor, Tensor]  # mean NLL [S], mean good_ratio over layers and predicted tokens [S]
-Loop = Callable[[PreTrainedModel, list[Tensor], int], Scores]
+Loop = Callable[[Engine, list[Tensor]], Scores]
 
 
-def one_at_a_time(model: PreTrainedModel, samples: list[Tensor], _row: int) -> Scores:
+def one_at_a_time(engine: Engine, samples: list[Tensor]) -> Scores:
     """(a) One forward pass a sample, full logits."""
-    scores = [_padded(model, [sample]) for sample in samples]
+    scores = [_padded(engine.model, [sample]) for sample in samples]
     return _join(scores)
 
 
-def padded_8(model: PreTrainedModel, samples: list[Tensor], _row: int) -> Scores:
+def padded_8(engine: Engine, samples: list[Tensor]) -> Scores:
     """(b) Batches of 8 in arrival order, full logits: what most tools do."""
-    return _join([_padded(model, samples[i : i + 8]) for i in range(0, len(samples), 8)])
+    return _join([_padded(engine.model, samples[i : i + 8]) for i in range(0, len(samples), 8)])
 
 
-def padded_16(model: PreTrainedModel, samples: list[Tensor], _row: int) -> Scores:
+def padded_16(engine: Engine, samples: list[Tensor]) -> Scores:
     """(b) Batches of 16 in arrival order, full logits."""
-    return _join([_padded(model, samples[i : i + 16]) for i in range(0, len(samples), 16)])
+    return _join([_padded(engine.model, samples[i : i + 16]) for i in range(0, len(samples), 16)])
 
 
-def length_sorted(model: PreTrainedModel, samples: list[Tensor], row: int) -> Scores:
+def length_sorted(engine: Engine, samples: list[Tensor]) -> Scores:
     """(c) Batches of equal padded size from the length-sorted samples, NLL in chunks."""
     order = sorted(range(len(samples)), key=lambda i: -len(samples[i]))
     batches: list[list[int]] = []
     for i in order:
-        if not batches or (len(batches[-1]) + 1) * len(samples[batches[-1][0]]) > row:
+        if not batches or (len(batches[-1]) + 1) * len(samples[batches[-1][0]]) > engine.budget.tokens:
             batches.append([])
         batches[-1].append(i)
-    nll, good = _join([_padded(model, [samples[i] for i in batch], chunked=True) for batch in batches])
+    nll, good = _join([_padded(engine.model, [samples[i] for i in batch], chunked=True) for batch in batches])
     back = torch.tensor(order).argsort()
     return nll[back], good[back]
 
 
-def two_passes(model: PreTrainedModel, samples: list[Tensor], _row: int) -> Scores:
+def two_passes(engine: Engine, samples: list[Tensor]) -> Scores:
     """(e) The loop that this method was first written with: a padded batch for the NLL, then every sample again for its gates."""
-    nll = _join([_padded(model, samples[i : i + 8]) for i in range(0, len(samples), 8)])[0]
-    return nll, _join([_padded(model, [sample]) for sample in samples])[1]
+    nll = _join([_padded(engine.model, samples[i : i + 8]) for i in range(0, len(samples), 8)])[0]
+    return nll, _join([_padded(engine.model, [sample]) for sample in samples])[1]
 
 
-@torch.inference_mode()
-def packed(model: PreTrainedModel, samples: list[Tensor], row: int) -> Scores:
+def packed(engine: Engine, samples: list[Tensor]) -> Scores:
     """(d) Ours: what `collect` runs, with all the statistics it keeps."""
     nll, good = torch.empty(len(samples)), torch.empty(len(samples))
-    answers = [torch.ones(len(sample), dtype=torch.bool) for sample in samples]
-    for members in pack_rows([len(sample) for sample in samples], row):
-        scored = score_row(model, [samples[i] for i in members], [answers[i] for i in members], gated=True).to_cpu()
-        assert scored.gate_mean_SL is not None
-        nll[members], good[members] = scored.nll_S, scored.gate_mean_SL.mean(1)
+    for members, row in engine.score(samples, [torch.ones(len(sample), dtype=torch.bool) for sample in samples]):
+        assert row.gate_mean_SL is not None
+        nll[members], good[members] = row.nll_S, row.gate_mean_SL.mean(1)
     return nll, good
 
 
+OURS = "ours, packed"
 LOOPS: dict[str, Loop] = {
     "one at a time": one_at_a_time,
     "padded 8": padded_8,
     "padded 16": padded_16,
     "length-sorted": length_sorted,
-    "ours (packed)": packed,
+    OURS: packed,
     "two passes": two_passes,
 }
-ATTENTION = {"ours (packed)": "mygo_packed"}  # all others: the library's own
+
+
+def run_loop(name: str, engine: Engine, samples: list[Tensor]) -> Scores:
+    """One loop over the samples. All but ours use the library's own attention and experts."""
+    model = engine.model
+    ours = str(model.config._attn_implementation), str(model.config._experts_implementation)
+    if name != OURS:
+        model.set_attn_implementation(engine.attention)
+        model.set_experts_implementation("grouped_mm" if ours[1] == CPU_EXPERTS else ours[1])
+    try:
+        return LOOPS[name](engine, samples)
+    finally:
+        model.set_attn_implementation(ours[0])
+        model.set_experts_implementation(ours[1])
 
 
 @torch.inference_mode()

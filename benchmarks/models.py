@@ -7,7 +7,7 @@ from transformers import PreTrainedModel
 
 from mygo.models import FAMILIES
 
-SMALL = {"hidden_size": 512, "num_hidden_layers": 8, "num_attention_heads": 8, "max_position_embeddings": 4096}
+SMALL = {"vocab_size": 32_000, "hidden_size": 512, "num_hidden_layers": 8, "num_attention_heads": 8, "max_position_embeddings": 4096}
 SHAPES: dict[str, dict[str, dict[str, Any]]] = {
     "cpu": {
         "olmoe": SMALL | {"num_key_value_heads": 8, "intermediate_size": 512, "num_experts": 16, "num_experts_per_tok": 4},
@@ -39,15 +39,16 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
 FAMILY = {"olmoe": "select_moe", "qwen3": "quality_gate"}
 
 
-def random_model(name: str, device: str, attention: str, vocabulary: int | None = None) -> PreTrainedModel:
+def random_model(name: str, device: str, vocabulary: int | None = None) -> PreTrainedModel:
     """`olmoe` or `qwen3` with gates and random weights, of the size that suits `cpu` (float32) or `cuda` (bfloat16)."""
     cls = FAMILIES[FAMILY[name]].causal_lm
-    shape = {"vocab_size": vocabulary or 32_000} | SHAPES[device][name] if vocabulary is None else SHAPES[device][name] | {"vocab_size": vocabulary}
+    shape = SHAPES[device][name] | ({} if vocabulary is None else {"vocab_size": vocabulary})
+    settings: dict[str, Any] = {"tie_word_embeddings": False, "quality_gate_init_std": 0.2, "pad_token_id": 0, "eos_token_id": 1}
+    assert cls.config_class is not None
+    config = cls.config_class(**shape, **settings)
     torch.manual_seed(0)
     with torch.device(device):
-        model = cls(cls.config_class(**shape, tie_word_embeddings=False, quality_gate_init_std=0.2))
-    model.set_attn_implementation(attention)
-    return model.to(torch.bfloat16 if device == "cuda" else torch.float32).eval()
+        return cls._from_config(config, dtype=torch.bfloat16 if device == "cuda" else torch.float32).eval()
 
 
 def sample_lengths(samples: int, median: float, seed: int, longest: int = 2048) -> list[int]:

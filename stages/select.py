@@ -19,7 +19,7 @@ from mygo.selection.statistics import open_statistics
 def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     params = load_params()
-    check_model(open_statistics(Path("data/statistics")), Path("data/warmed/digests.json"), params.collect.checkpoint)
+    check_model(open_statistics(Path("data/statistics")), Path("data/warmed/digests.json"), params.collect)
     result = select(params.select, params.seed, Path("data/statistics"), Path("data/pool"), Path("data/selected"))
     write_metrics("metrics/select.json", result.metrics)
     for name, rows in result.plots.items():

@@ -41,6 +41,8 @@ def params_with(key: str, value: object) -> dict:
         ("collect.checkpoint", "first", "collect.checkpoint: got 'first'; takes a valid integer or 'last'"),
         ("warmup.batch_size", 5, "warmup: batch_size 5 is not a multiple of micro_batch_size"),
         ("collect.max_length", 10**6, "collect: max_length 1000000 is more than tokens_per_batch"),
+        ("collect.tokens_per_batch", 3, "collect.tokens_per_batch: got 3; takes greater than or equal to 16 or 'auto'"),
+        ("select", None, "select: got None; takes the keys of a section"),
         ("finetune.lora.r", 2.5, "finetune.lora.r: got 2.5; takes a valid integer"),
     ],
 )
@@ -67,6 +69,7 @@ def test_a_number_as_dvc_writes_it_is_a_number(tmp_path):
 def test_a_missing_or_broken_file_is_one_sentence(tmp_path):
     with pytest.raises(UserError, match="not found"):
         load_params(tmp_path / "params.yaml")
-    (tmp_path / "params.yaml").write_text("seed: [1,")
-    with pytest.raises(UserError, match="not readable as YAML"):
-        load_params(tmp_path / "params.yaml")
+    for content in (b"seed: [1,", b"\xff\xfeseed"):
+        (tmp_path / "params.yaml").write_bytes(content)
+        with pytest.raises(UserError, match="not readable as YAML"):
+            load_params(tmp_path / "params.yaml")

@@ -1,5 +1,6 @@
 """What every stage that `accelerate launch` starts sets up first: device, number format, seeds, threads."""
 
+import atexit
 import os
 from dataclasses import dataclass
 
@@ -33,6 +34,8 @@ def start_runtime(seed: int) -> Runtime:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     set_seed(seed)
     torch.use_deterministic_algorithms(True, warn_only=True)
+    if state.num_processes > 1:
+        atexit.register(state.destroy_process_group)  # threads of the group that live on may abort the process at its end
     device = torch.device(state.device or "cpu")
     if device.type == "cpu" and state.num_processes == 1:
         torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1)))

@@ -2,6 +2,8 @@
 
 import json
 import os
+import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,13 +14,18 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
+from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from mygo.collection.collect import collect
+from mygo.data.encoding import Encoder
 from mygo.errors import UserError
+from mygo.models.checkpoints import load_checkpoint
 from mygo.params import CollectParams
 from mygo.runtime import Runtime
 
-PARAMS = CollectParams(checkpoint="last", tokens_per_batch=128, max_length=48, shard_size=16, tokens=True, answer_alone=False, dtype="float32")
+PARAMS = CollectParams(
+    checkpoint="last", tokens_per_batch=128, max_length=48, shard_size=16, tokens=True, answer_alone=False, base_model=None, revision=None, dtype="float32"
+)
 CPU = Runtime(torch.device("cpu"), torch.float32, 0, 1)
 
 
@@ -105,7 +112,13 @@ from mygo.collection import collect as module
 from mygo.params import CollectParams
 from mygo.runtime import Runtime
 score = module.score_shard
-module.score_shard = lambda *a: (time.sleep(float(sys.argv[4])), score(*a))[1]
+def slow(engine, encoder, shard, *rest):
+    time.sleep(float(sys.argv[4]))
+    table = score(engine, encoder, shard, *rest)
+    with open("scored", "a") as file:
+        print(shard.index, file=file, flush=True)
+    return table
+module.score_shard = slow
 cpu = Runtime(torch.device("cpu"), torch.float32, 0, 1)
 module.collect(CollectParams.model_validate_json(sys.argv[1]), cpu, Path(sys.argv[2]), Path(sys.argv[3]), Path("out"))
 """
@@ -130,6 +143,89 @@ def test_killed_in_the_middle_it_resumes_to_the_same_bytes(tiny_selector, pool, 
     assert contents(Path("out")) == contents(Path("whole"))
 
 
+def token_column(folder: Path, name: str) -> list[np.ndarray]:
+    table = pq.ParquetDataset(sorted(folder.glob("shard-*.parquet"))).read(columns=[name])
+    return [np.frombuffer(blob, np.float32) for blob in table[name].to_pylist()]
+
+
+def test_answers_alone_are_scored_on_request(tiny_selector, pool, tmp_path):
+    collect(PARAMS.model_copy(update={"answer_alone": True}), CPU, tiny_selector.parent, pool, tmp_path / "out")
+    alone, means = token_column(tmp_path / "out", "token_nll_answer_alone"), columns(tmp_path / "out", "nll_answer_alone", "nll_answer")
+    for i, nll in enumerate(alone):
+        if len(nll):
+            assert means["nll_answer_alone"][i] == pytest.approx(nll.mean(), abs=1e-5)
+        else:  # cut off by max_length
+            assert np.isnan(means["nll_answer_alone"][i])
+            assert np.isnan(means["nll_answer"][i])
+    model = load_checkpoint(tiny_selector, torch.float32).eval()
+    encoder = Encoder(AutoTokenizer.from_pretrained(tiny_selector), PARAMS.max_length)
+    messages = pq.read_table(pool / "pool-00000.parquet")["messages"].to_pylist()
+    sample = encoder.encode(messages[3:4])[0]
+    ids = torch.tensor([encoder.tokenizer.eos_token_id, *sample.input_ids[sample.answer]])
+    with torch.no_grad():
+        expected = torch.nn.functional.cross_entropy(model(ids[None]).logits[0, :-1], ids[1:], reduction="none")
+    np.testing.assert_allclose(alone[3], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("tiny_selector", ["select_moe"], indirect=True)
+def test_any_causal_language_model_scores_the_pool(tiny_selector, pool, tmp_path):
+    plain = LlamaForCausalLM(LlamaConfig(vocab_size=400, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=48))
+    plain.save_pretrained(tmp_path / "llama")
+    AutoTokenizer.from_pretrained(tiny_selector).save_pretrained(tmp_path / "llama")
+    params = PARAMS.model_copy(update={"base_model": str(tmp_path / "llama")})
+    collect(params, CPU, tmp_path / "nothing is warmed", pool, tmp_path / "out")
+    names = pq.read_schema(tmp_path / "out/shard-00000.parquet").names
+    assert names == ["source_dataset", "source_index", "id", "n_tokens", "truncated", "nll", "nll_answer", "token_nll"]
+    assert json.loads((tmp_path / "out/manifest.json").read_text())["gated"] is False
+    assert np.isfinite(columns(tmp_path / "out", "nll")["nll"]).all()
+    with pytest.raises(UserError, match=r"^collect\.base_model: got nowhere"):
+        collect(PARAMS.model_copy(update={"base_model": "nowhere"}), CPU, tmp_path, pool, tmp_path / "other")
+
+
+@pytest.mark.parametrize("tiny_selector", ["select_moe"], indirect=True)
+def test_noise_in_place_of_the_experts_is_the_same_in_every_row(tiny_selector, pool, tmp_path):
+    shutil.copytree(tiny_selector, tmp_path / "warmed/epoch_1")
+    config = tmp_path / "warmed/epoch_1/config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "trash_expert_mode": "noise"}))
+    small = PARAMS.model_copy(update={"tokens_per_batch": 64, "shard_size": 5})
+    for out, params in (("a", PARAMS), ("b", small)):
+        collect(params, CPU, tmp_path / "warmed", pool, tmp_path / out)
+    a, b = (columns(tmp_path / out, "nll", "gate_mean") for out in "ab")
+    for name in a:
+        np.testing.assert_allclose(a[name], b[name], atol=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("tiny_selector", ["select_moe"], indirect=True)
+def test_killed_at_ten_random_moments_it_repeats_one_shard_at_most(tiny_selector, pool, tmp_path):
+    """After every kill each complete shard is still there, byte for byte, and the end is what one uninterrupted run gives."""
+    params = PARAMS.model_copy(update={"shard_size": 2})
+    command = [sys.executable, "-c", SCRIPT, params.model_dump_json(), str(tiny_selector.parent), str(pool)]
+    moments = random.Random(0)
+    kept: dict[str, tuple[int, bytes]] = {}
+    lost = 0
+    for _ in range(10):
+        process = subprocess.Popen([*command, "0.3"], stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + 60
+        while not list(Path("work").glob("collect/*.claims")) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        time.sleep(moments.uniform(0.5, 4))  # the first time it is loading, then scoring, then writing
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        now = {path.name: (path.stat().st_mtime_ns, path.read_bytes()) for path in Path("work").glob("collect/*/shard-*.parquet")}
+        assert kept.items() <= now.items()
+        scored = Path("scored").read_text().split() if Path("scored").exists() else []
+        assert len(scored) - len(now) <= lost + 1  # scored and not yet written: one at most
+        kept, lost = now, len(scored) - len(now)
+    assert 0 < len(kept) < 20
+    assert not Path("out").exists()
+    collect(params, CPU, tiny_selector.parent, pool, Path("out"))
+    assert kept.keys() <= contents(Path("out")).keys()
+    assert all((Path("out") / name).stat().st_mtime_ns == written for name, (written, _) in kept.items())
+    collect(params, CPU, tiny_selector.parent, pool, Path("whole"))
+    assert contents(Path("out")) == contents(Path("whole"))
+
+
 def test_a_checkpoint_that_is_not_there_is_named(tiny_selector, pool, tmp_path):
     with pytest.raises(UserError, match=r"^collect\.checkpoint: got 7; .* holds epochs 1$"):
         collect(PARAMS.model_copy(update={"checkpoint": 7}), CPU, tiny_selector.parent, pool, tmp_path / "out")
@@ -137,15 +233,16 @@ def test_a_checkpoint_that_is_not_there_is_named(tiny_selector, pool, tmp_path):
 
 def test_a_model_that_says_nan_stops_the_stage(tiny_selector, pool, tmp_path, monkeypatch):
     from mygo.collection import collect as module
+    from mygo.collection import source
 
-    load = module.load_checkpoint
+    load = source.load_checkpoint
 
     def broken(*args, **kwargs):
         model = load(*args, **kwargs)
         torch.nn.init.constant_(model.lm_head.weight, float("nan"))
         return model
 
-    monkeypatch.setattr(module, "load_checkpoint", broken)
+    monkeypatch.setattr(source, "load_checkpoint", broken)
     monkeypatch.setattr(module.Engine, "self_test", lambda *args: 0.0)
     with pytest.raises(UserError, match="not finite"):
         collect(PARAMS, CPU, tiny_selector.parent, pool, tmp_path / "out")

@@ -19,7 +19,7 @@ from mygo.runtime import Runtime
 
 one_family = pytest.mark.parametrize("tiny_selector", ["select_moe"], indirect=True)  # sharing does not look at the model
 PARAMS = CollectParams(
-    checkpoint="last", tokens_per_batch=128, max_length=48, shard_size=5, tokens=True, answer_alone=False, dtype="float32"
+    checkpoint="last", tokens_per_batch=128, max_length=48, shard_size=5, tokens=True, answer_alone=False, base_model=None, revision=None, dtype="float32"
 )  # forty samples: eight shards
 SCRIPT = """
 import sys, time, torch

@@ -61,6 +61,18 @@ def test_batches_are_full_but_the_last_across_parts(tmp_path, size):
     assert [index for batch in batches for index in batch.column("source_index").to_pylist()] == list(range(17))
 
 
+@pytest.mark.parametrize("first", [0, 1, 6, 7, 13, 24, 25])
+def test_batches_begin_at_any_row(tmp_path, monkeypatch, first):
+    monkeypatch.setattr("mygo.data.pool.POOL_PART_ROWS", 12)  # parts of 12, 12 and 1 rows, in row groups of 6
+    monkeypatch.setattr("mygo.data.pool.BATCH_ROWS", 6)
+    write_pool(
+        [Sample("a", i, f"a_{i}", [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}], None) for i in range(25)], tmp_path / "pool"
+    )
+    batches = list(iter_batches(tmp_path / "pool", ["source_index"], 4, first=first))
+    assert [row for batch in batches for row in batch["source_index"].to_pylist()] == list(range(first, 25))
+    assert all(batch.num_rows == 4 for batch in batches[:-1])
+
+
 def test_a_pool_without_rejected_rows_says_so(tmp_path):
     write_pool([sample(0)], tmp_path / "pool")
     assert pq.read_table(tmp_path / "pool" / "rejected.parquet").num_rows == 0

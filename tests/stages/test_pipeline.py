@@ -67,6 +67,21 @@ def test_two_forced_runs_give_the_same_hashes(small):
     assert hashes(small) == before
 
 
+def test_two_launched_processes_collect_the_same_bytes(small):
+    statistics = small.folder / "data/statistics"
+    before = {path.name: path.read_bytes() for path in statistics.iterdir()}
+    small.run("accelerate", "launch", "--config_file", "conf/accelerate/ddp_cpu.yaml", "--num_processes", "2", "-m", "stages.collect")
+    assert {path.name: path.read_bytes() for path in statistics.iterdir()} == before
+
+
+def test_a_dry_run_says_the_cost_and_writes_nothing(small):
+    status = small.run("git", "status", "--short").stdout
+    said = small.run("python", "-m", "stages.collect", "--dry-run").stdout
+    assert [line.split()[0] for line in said.splitlines()] == ["samples", "tokens", "rows", "padding", "on", "speed", "time"]
+    assert "200, of which" in said
+    assert small.run("git", "status", "--short").stdout == status
+
+
 def test_another_budget_runs_select_finetune_and_eval_only(small):
     assert stages_run(small.experiment(*SMALL, "select.ratio=0.1")) == ["select", "finetune", "eval"]
 

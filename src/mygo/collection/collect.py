@@ -12,7 +12,6 @@ from typing import Any, cast
 import pyarrow as pa
 import torch
 from tqdm import tqdm
-from transformers import AutoTokenizer
 
 from mygo.collection.answers import score_answers_alone, start_token
 from mygo.collection.budget import RowBudget
@@ -20,10 +19,10 @@ from mygo.collection.engine import Engine
 from mygo.collection.manifest import published_from, shard_metrics, write_manifest
 from mygo.collection.shards import ShardWriter, first_bad_sample, shard_name, shard_table
 from mygo.collection.sharing import Claim, Claims, by_cost
+from mygo.collection.source import Source
 from mygo.data.encoding import Encoded, Encoder
 from mygo.data.pool import count_rows, iter_batches
 from mygo.errors import UserError
-from mygo.models.checkpoints import checkpoint_digest, checkpoint_folder, load_checkpoint
 from mygo.params import CollectParams
 from mygo.runtime import Runtime
 from mygo.workdir import hash_folder, open_workdir, publish
@@ -59,45 +58,45 @@ def collect(params: CollectParams, runtime: Runtime, warmed: Path, pool: Path, o
     another pool or another version of this code never see each other's shards. Several processes claim shards one by one; the first
     one publishes when all are there, and scores what a dead process leaves.
     """
-    checkpoint = checkpoint_folder(warmed, params.checkpoint)
-    fingerprint = make_fingerprint(params, runtime, checkpoint, pool)
+    source = Source.of(params, warmed)
+    fingerprint = make_fingerprint(params, runtime, source, pool)
     work = open_workdir("collect", fingerprint)
     if not runtime.is_main and published_from(fingerprint, out):  # the others were done before this process had started
         return {}
     shards = -(-count_rows(pool) // params.shard_size)
     order = by_cost(pool, params.shard_size, params.max_length) if runtime.processes > 1 else list(range(shards))
     claims = Claims(work, order, runtime.rank, runtime.processes)
-    _score_shards(params, runtime, checkpoint, pool, claims)
+    _score_shards(params, runtime, source, pool, claims)
     if not runtime.is_main:
         return {}
     files = [work / shard_name(i) for i in range(shards)]
     metrics = shard_metrics(files, params)
-    write_manifest(work, files, checkpoint, params, fingerprint)
+    write_manifest(work, files, source.text_config(), params, fingerprint)
     _remove_leftovers(work)
     publish(work, out)
     claims.clear()
     return metrics
 
 
-def make_fingerprint(params: CollectParams, runtime: Runtime, checkpoint: Path, pool: Path) -> dict[str, Any]:
+def make_fingerprint(params: CollectParams, runtime: Runtime, source: Source, pool: Path) -> dict[str, Any]:
     """Everything that decides the bytes of the statistics."""
     settings = params.model_dump(exclude={"checkpoint", "dtype"})
     computed_in = {"device": runtime.device.type, "dtype": str(runtime.resolve(params.dtype))}
-    return {"model": checkpoint_digest(checkpoint), "pool": hash_folder(pool), "params": settings, "version": STATISTICS_VERSION, **computed_in}
+    return {"model": source.digest(), "pool": hash_folder(pool), "params": settings, "version": STATISTICS_VERSION, **computed_in}
 
 
-def load_engine(params: CollectParams, runtime: Runtime, checkpoint: Path, file: Path | None = None) -> tuple[Engine, Encoder]:
-    """The checkpoint's model, ready to score, and its tokenizer. `file` remembers the tokens of a row."""
-    model = load_checkpoint(checkpoint, runtime.resolve(params.dtype)).eval()
+def load_engine(params: CollectParams, runtime: Runtime, source: Source, file: Path | None = None) -> tuple[Engine, Encoder]:
+    """The model, ready to score, and its tokenizer. `file` remembers the tokens of a row."""
+    model = source.load(runtime.resolve(params.dtype)).eval()
     model.to(cast(Any, runtime.device))
     budget = RowBudget.start(params.tokens_per_batch, model, runtime.processes, file)
-    return Engine(model, params.max_length, budget), Encoder(AutoTokenizer.from_pretrained(checkpoint), params.max_length)
+    return Engine(model, params.max_length, budget), Encoder(source.tokenizer(), params.max_length)
 
 
-def _score_shards(params: CollectParams, runtime: Runtime, checkpoint: Path, pool: Path, claims: Claims) -> None:
+def _score_shards(params: CollectParams, runtime: Runtime, source: Source, pool: Path, claims: Claims) -> None:
     if not claims.missing():
         return
-    engine, encoder = load_engine(params, runtime, checkpoint, claims.work / ROW_TOKENS_FILE)
+    engine, encoder = load_engine(params, runtime, source, claims.work / ROW_TOKENS_FILE)
     total = count_rows(pool)
     done = total - sum(min(params.shard_size, total - i * params.shard_size) for i in claims.missing())
     _say_plan(engine, runtime, total, done)

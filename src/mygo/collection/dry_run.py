@@ -14,9 +14,9 @@ from mygo.collection.collect import COLUMNS, Shard, load_engine, make_fingerprin
 from mygo.collection.engine import Engine
 from mygo.collection.packing import pack_rows
 from mygo.collection.shards import TOKEN_COLUMNS, shard_name, write_shard
+from mygo.collection.source import Source
 from mygo.data.encoding import Encoder
 from mygo.data.pool import count_rows, iter_batches
-from mygo.models.checkpoints import checkpoint_folder
 from mygo.params import CollectParams
 from mygo.runtime import Runtime
 from mygo.workdir import workdir_of
@@ -41,9 +41,9 @@ class Counts:
 
 def dry_run(params: CollectParams, runtime: Runtime, warmed: Path, pool: Path) -> str:
     """A report for people. Nothing is written."""
-    checkpoint = checkpoint_folder(warmed, params.checkpoint)
-    engine, encoder = load_engine(params, runtime, checkpoint)
-    work = workdir_of("collect", make_fingerprint(params, runtime, checkpoint, pool))
+    source = Source.of(params, warmed)
+    engine, encoder = load_engine(params, runtime, source)
+    work = workdir_of("collect", make_fingerprint(params, runtime, source, pool))
     counts = Counts()
     middle: Shard | None = None
     for shard in _shards(encoder, pool, params.shard_size):

@@ -12,17 +12,16 @@ from mygo.workdir import FINGERPRINT_FILE, write_atomically
 MANIFEST_FILE = "manifest.json"
 
 
-def write_manifest(work: Path, files: list[Path], checkpoint: Path, params: CollectParams, fingerprint: dict[str, Any]) -> None:
-    """Write `manifest.json`; the fingerprint moves into it."""
+def write_manifest(work: Path, files: list[Path], config: Any, params: CollectParams, fingerprint: dict[str, Any]) -> None:
+    """Write `manifest.json`; the fingerprint moves into it. `config` is that of the model."""
     schema = pq.read_schema(files[0])
-    config = json.loads((checkpoint / "config.json").read_text())
     gated = "gate_mean" in schema.names
-    layers = schema.field("gate_mean").type.list_size if gated else config["num_hidden_layers"]
+    layers = schema.field("gate_mean").type.list_size if gated else config.num_hidden_layers
     manifest = {
         "fingerprint": fingerprint,
         "layers": layers,
         "experts": schema.field("router_probs").type.list_size // layers if "router_probs" in schema.names else 0,
-        "hidden": config["hidden_size"],
+        "hidden": config.hidden_size,
         "gated": gated,
         "tokens": params.tokens,
         "answer_alone": params.answer_alone,

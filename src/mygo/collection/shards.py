@@ -102,7 +102,7 @@ def write_shard(table: pa.Table, path: Path) -> None:
 class ShardWriter:
     """Writes shards in one thread behind the scoring, at most `ahead` of them waiting. A shard exists only when it is complete."""
 
-    def __init__(self, folder: Path, ahead: int = 2) -> None:
+    def __init__(self, folder: Path, ahead: int = 1) -> None:
         self.folder = folder
         self.ahead = ahead
         self.pool = ThreadPoolExecutor(1, thread_name_prefix="shard-writer")

@@ -17,13 +17,13 @@ from mygo.params.schema import Params
 def load_params(path: str | Path = "params.yaml") -> Params:
     """Read and check all of `params.yaml`, so that a mistake in any stage's key stops the first one.
 
-    Raises `UserError`: `select.ratio: got 1.5; takes a number greater than 0 and at most 1`.
+    Raises `UserError`: `select.ratio: got 1.5; takes less than or equal to 1`.
     """
     try:
         raw = OmegaConf.to_container(OmegaConf.load(path), resolve=True)  # reads 1e-05 as a number, which plain YAML 1.1 does not
     except FileNotFoundError:
         raise UserError(f"{path}: not found; run stages from the root of the repository") from None
-    except (YAMLError, OmegaConfBaseException) as error:
+    except (YAMLError, OmegaConfBaseException, UnicodeDecodeError) as error:
         raise UserError(f"{path}: not readable as YAML ({' '.join(str(error).split())})") from None
     return check_params(raw)
 
@@ -47,6 +47,8 @@ def _sentence(errors: list[ErrorDetails]) -> str:
         return f"{key}: missing; conf/ holds its default"
     if error["type"] == "value_error":
         return f"{key}: {error['msg'].removeprefix('Value error, ')}"
+    if error["type"] == "model_type":
+        return f"{key}: got {error['input']!r}; takes the keys of a section"
     takes = [other["msg"].removeprefix("Input should be ") for other in errors if _location(other) == location]
     return f"{key}: got {error['input']!r}; takes {' or '.join(dict.fromkeys(takes))}"
 

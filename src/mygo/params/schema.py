@@ -130,6 +130,8 @@ class WarmupParams(TrainingParams):
 
 
 class CollectParams(Section):
+    base_model: str | None
+    revision: str | None
     checkpoint: int | Literal["last"]
     tokens_per_batch: Annotated[int, Field(ge=16)] | Literal["auto"]
     max_length: Annotated[int, Field(ge=8)]

@@ -1,0 +1,47 @@
+"""Which model grades: a warmed epoch of the selector, or any other causal language model, whose perplexity is then a baseline."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoTokenizer, PreTrainedModel
+
+from mygo.models.base import load_base, load_tokenizer, read_config
+from mygo.models.checkpoints import checkpoint_digest, checkpoint_folder, load_checkpoint
+from mygo.params import CollectParams
+from mygo.workdir import hash_folder
+
+KEY = "collect.base_model"
+
+
+@dataclass(frozen=True)
+class Source:
+    """A folder or hub id; `warmed` if it is a selector's checkpoint."""
+
+    name: str
+    revision: str | None
+    warmed: bool
+
+    @classmethod
+    def of(cls, params: CollectParams, warmed: Path) -> "Source":
+        """What `collect.base_model` names, or the epoch that `collect.checkpoint` says. Raises `UserError` if it is not there."""
+        if params.base_model is None:
+            return cls(str(checkpoint_folder(warmed, params.checkpoint)), None, warmed=True)
+        read_config(params.base_model, params.revision, KEY)
+        return cls(params.base_model, params.revision, warmed=False)
+
+    def digest(self) -> str:
+        """Of all files, or of a hub model its name and revision."""
+        if self.warmed:
+            return checkpoint_digest(Path(self.name))
+        return hash_folder(Path(self.name)) if Path(self.name).is_dir() else f"{self.name}@{self.revision or 'main'}"
+
+    def load(self, dtype: torch.dtype) -> PreTrainedModel:
+        return load_checkpoint(Path(self.name), dtype) if self.warmed else load_base(self.name, self.revision, dtype, key=KEY)
+
+    def tokenizer(self) -> Any:
+        return AutoTokenizer.from_pretrained(self.name) if self.warmed else load_tokenizer(self.name, self.revision, key=KEY)
+
+    def text_config(self) -> Any:
+        return AutoConfig.from_pretrained(self.name, revision=self.revision or "main").get_text_config()

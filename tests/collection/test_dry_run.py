@@ -1,0 +1,65 @@
+"""The dry run counts exactly what collecting then does, and writes nothing."""
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+from mygo.collection.collect import collect
+from mygo.collection.dry_run import _duration, _size, dry_run
+from mygo.params import CollectParams
+from mygo.runtime import Runtime
+
+PARAMS = CollectParams(
+    checkpoint="last", tokens_per_batch=128, max_length=48, shard_size=16, tokens=True, answer_alone=True, base_model=None, revision=None, dtype="float32"
+)
+CPU = Runtime(torch.device("cpu"), torch.float32, 0, 1)
+
+
+@pytest.fixture(autouse=True)
+def _work_in_a_temporary_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def lines_of(report: str) -> dict[str, str]:
+    return dict(line.split(maxsplit=1) if not line.startswith("on disk") else ("on disk", line[9:]) for line in report.splitlines())
+
+
+def test_it_counts_what_collecting_then_does(tiny_selector, conversations, write_pool_of, tmp_path):
+    pool = write_pool_of(tmp_path / "pool", conversations)
+    said = lines_of(dry_run(PARAMS, CPU, tiny_selector.parent, pool))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["pool"]
+    metrics = collect(PARAMS, CPU, tiny_selector.parent, pool, tmp_path / "out")
+    assert said["samples"] == f"{metrics['samples']:,}, of which {metrics['truncated']:,} are cut at 48 tokens"
+    assert said["tokens"].startswith(f"{metrics['tokens']:,} (")
+    assert said["padding"] == "0.0%"
+    assert "in 3 shards, 0 of them already there" in said["on disk"]
+    assert re.fullmatch(r"about 0 min \d\d s, 1 process", said["time"])
+    assert re.match(r"[\d,]+ tokens/s on cpu \(float32\)", said["speed"])
+
+
+def test_the_estimate_of_the_disk_is_near(tiny_selector, conversations, write_pool_of, tmp_path):
+    pool = write_pool_of(tmp_path / "pool", conversations * 8)
+    said = lines_of(dry_run(PARAMS, CPU, tiny_selector.parent, pool))
+    collect(PARAMS, CPU, tiny_selector.parent, pool, tmp_path / "out")
+    real = sum(path.stat().st_size for path in (tmp_path / "out").glob("shard-*"))
+    estimate = float(re.match(r"about (\d+) kB", said["on disk"])[1]) * 1000
+    assert 0.5 < estimate / real < 2  # tiny shards are mostly file headers
+
+
+@pytest.mark.parametrize("tiny_selector", ["select_moe"], indirect=True)
+def test_shards_that_are_done_are_not_counted_in_the_time(tiny_selector, conversations, write_pool_of, tmp_path, monkeypatch):
+    from mygo.collection import collect as module
+
+    monkeypatch.setattr(module, "publish", lambda work, out: None)
+    pool = write_pool_of(tmp_path / "pool", conversations)
+    collect(PARAMS, CPU, tiny_selector.parent, pool, Path("out"))
+    said = lines_of(dry_run(PARAMS, CPU, tiny_selector.parent, pool))
+    assert "3 shards, 3 of them already there" in said["on disk"]
+    assert said["time"] == "about 0 min 00 s, 1 process"
+
+
+def test_sizes_and_times_read_well():
+    assert [_size(x) for x in (12, 34_500, 7.6e6, 2.5e12)] == ["12 B", "34 kB", "8 MB", "2500.0 GB"]
+    assert [_duration(x) for x in (3.4, 200, 3_660)] == ["0 min 03 s", "3 min 20 s", "1 h 01 min"]
