@@ -4,6 +4,7 @@ B samples of a batch, T tokens of the longest, L layers, V vocabulary.
 """
 
 from collections.abc import Callable
+from unittest.mock import patch
 
 import torch
 from torch import Tensor
@@ -13,7 +14,7 @@ from transformers import PreTrainedModel
 
 from mygo.collection.engine import Engine
 from mygo.collection.experts import NAME as CPU_EXPERTS
-from mygo.collection.nll import tiled_nll
+from mygo.collection.nll import TILE, tiled_nll
 
 Scores = tuple[Tensor, Tensor]  # mean NLL [S], mean good_ratio over layers and predicted tokens [S]
 Loop = Callable[[Engine, list[Tensor]], Scores]
@@ -64,6 +65,44 @@ def packed(engine: Engine, samples: list[Tensor]) -> Scores:
 
 
 OURS = "ours, packed"
+
+
+def with_library_experts(engine: Engine, samples: list[Tensor]) -> Scores:
+    """Ours, with the library's grouped matmul for the experts."""
+    ours = str(engine.model.config._experts_implementation)
+    if ours == CPU_EXPERTS:
+        engine.model.set_experts_implementation("grouped_mm")
+    try:
+        return packed(engine, samples)
+    finally:
+        engine.model.set_experts_implementation(ours)
+
+
+def with_whole_logits(engine: Engine, samples: list[Tensor]) -> Scores:
+    """Ours, with the logits of 128 tokens over the whole vocabulary at a time instead of tiles."""
+    device = engine.model.device.type
+    with patch.dict(TILE, {device: (128, engine.model.config.vocab_size)}):
+        return packed(engine, samples)
+
+
+def with_padded_rows(engine: Engine, samples: list[Tensor]) -> Scores:
+    """Ours, with the rows that models get which cannot be packed."""
+    ours = str(engine.model.config._attn_implementation)
+    engine.packed = False
+    engine.model.set_attn_implementation(engine.attention)
+    try:
+        return packed(engine, samples)
+    finally:
+        engine.packed = True
+        engine.model.set_attn_implementation(ours)
+
+
+ABLATIONS: dict[str, Loop] = {
+    OURS: packed,
+    "its experts by the library": with_library_experts,
+    "its logits 128 tokens at a time": with_whole_logits,
+    "its rows padded": with_padded_rows,
+}
 LOOPS: dict[str, Loop] = {
     "one at a time": one_at_a_time,
     "padded 8": padded_8,
@@ -76,11 +115,12 @@ LOOPS: dict[str, Loop] = {
 
 def run_loop(name: str, engine: Engine, samples: list[Tensor]) -> Scores:
     """One loop over the samples. All but ours use the library's own attention and experts."""
+    if name in ABLATIONS:
+        return ABLATIONS[name](engine, samples)
     model = engine.model
     ours = str(model.config._attn_implementation), str(model.config._experts_implementation)
-    if name != OURS:
-        model.set_attn_implementation(engine.attention)
-        model.set_experts_implementation("grouped_mm" if ours[1] == CPU_EXPERTS else ours[1])
+    model.set_attn_implementation(engine.attention)
+    model.set_experts_implementation("grouped_mm" if ours[1] == CPU_EXPERTS else ours[1])
     try:
         return LOOPS[name](engine, samples)
     finally:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -35,43 +36,54 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.memory", description="Peak memory of collect against the size of the pool.")
     parser.add_argument("--samples", type=int, nargs="+", default=[10_000, 100_000])
     arguments = parser.parse_args()
-    params = CollectParams(
+    with tempfile.TemporaryDirectory() as folder:
+        make_selector(Path(folder) / "warmed/epoch_1")
+        peaks = [_peak(Path(folder), samples) for samples in arguments.samples]
+    for samples, peak in zip(arguments.samples, peaks, strict=True):
+        print(f"{samples:9,} samples: peak {peak:,.0f} MiB, {peak / peaks[0]:.3f} of the first")
+
+
+def make_selector(folder: Path) -> None:
+    """A tiny Select-MoE with random weights, as warm-up would save it."""
+    tokenizer = train_tokenizer([" ".join(WORDS)])
+    cls = FAMILIES["select_moe"].causal_lm
+    assert cls.config_class is not None
+    shape: dict[str, Any] = {"hidden_size": 64, "intermediate_size": 64, "num_hidden_layers": 4, "num_attention_heads": 4, "num_key_value_heads": 4}
+    shape |= {"vocab_size": len(tokenizer), "num_experts": 8, "num_experts_per_tok": 2, "pad_token_id": 0}
+    torch.manual_seed(0)
+    model = cls(cls.config_class(**shape))
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def make_pool(folder: Path, samples: int) -> Path:
+    """A pool of short conversations."""
+    rng = random.Random(0)
+    texts = ([" ".join(rng.choices(WORDS, k=rng.randint(1, 20))) for _ in range(2)] for _ in range(samples))
+    chats = ([{"role": "user", "content": question}, {"role": "assistant", "content": answer}] for question, answer in texts)
+    pool = folder / f"pool_{samples}"
+    write_pool((Sample("made", i, f"made_{i}", chat, None) for i, chat in enumerate(chats)), pool)
+    return pool
+
+
+def tiny_params() -> CollectParams:
+    """For the tiny selector."""
+    return CollectParams(
+        base_model=None,
+        revision=None,
         checkpoint="last",
         tokens_per_batch=2048,
         max_length=128,
         shard_size=1024,
         tokens=True,
         answer_alone=False,
-        base_model=None,
-        revision=None,
         dtype="float32",
     )
-    with tempfile.TemporaryDirectory() as folder:
-        _make_selector(Path(folder) / "warmed/epoch_1")
-        peaks = [_peak(Path(folder), params, samples) for samples in arguments.samples]
-    for samples, peak in zip(arguments.samples, peaks, strict=True):
-        print(f"{samples:9,} samples: peak {peak:,.0f} MiB, {peak / peaks[0]:.3f} of the first")
 
 
-def _make_selector(folder: Path) -> None:
-    tokenizer = train_tokenizer([" ".join(WORDS)])
-    cls = FAMILIES["select_moe"].causal_lm
-    assert cls.config_class is not None
-    shape = {"hidden_size": 64, "intermediate_size": 64, "num_hidden_layers": 4, "num_attention_heads": 4, "num_key_value_heads": 4}
-    torch.manual_seed(0)
-    model = cls(cls.config_class(vocab_size=len(tokenizer), num_experts=8, num_experts_per_tok=2, pad_token_id=0, **shape))
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-
-
-def _peak(folder: Path, params: CollectParams, samples: int) -> float:
+def _peak(folder: Path, samples: int) -> float:
     """Peak resident memory in MiB of collecting that many samples."""
-    rng = random.Random(0)
-    texts = ([" ".join(rng.choices(WORDS, k=rng.randint(1, 20))) for _ in range(2)] for _ in range(samples))
-    chats = ([{"role": "user", "content": question}, {"role": "assistant", "content": answer}] for question, answer in texts)
-    pool = folder / f"pool_{samples}"
-    write_pool((Sample("made", i, f"made_{i}", chat, None) for i, chat in enumerate(chats)), pool)
-    command = [sys.executable, "-c", CHILD, params.model_dump_json(), str(pool)]
+    command = [sys.executable, "-c", CHILD, tiny_params().model_dump_json(), str(make_pool(folder, samples))]
     return int(subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, text=True, check=True).stdout.split()[-1]) / 1024
 
 

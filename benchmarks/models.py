@@ -39,10 +39,11 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
 FAMILY = {"olmoe": "select_moe", "qwen3": "quality_gate"}
 
 
-def random_model(name: str, device: str, vocabulary: int | None = None) -> PreTrainedModel:
+def random_model(name: str, device: str, vocabulary: int | None = None, layers: int | None = None) -> PreTrainedModel:
     """`olmoe` or `qwen3` with gates and random weights, of the size that suits `cpu` (float32) or `cuda` (bfloat16)."""
     cls = FAMILIES[FAMILY[name]].causal_lm
-    shape = SHAPES[device][name] | ({} if vocabulary is None else {"vocab_size": vocabulary})
+    wanted = {"vocab_size": vocabulary, "num_hidden_layers": layers}
+    shape = SHAPES[device][name] | {key: value for key, value in wanted.items() if value is not None}
     settings: dict[str, Any] = {"tie_word_embeddings": False, "quality_gate_init_std": 0.2, "pad_token_id": 0, "eos_token_id": 1}
     assert cls.config_class is not None
     config = cls.config_class(**shape, **settings)

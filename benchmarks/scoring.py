@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from accelerate.utils.memory import should_reduce_batch_size
 
-from benchmarks.loops import LOOPS, OURS, Scores, run_loop
+from benchmarks.loops import ABLATIONS, LOOPS, OURS, Scores, run_loop
 from benchmarks.models import flops, random_model, sample_lengths
 from mygo.collection.budget import ENOUGH, RowBudget
 from mygo.collection.engine import Engine
@@ -43,7 +43,8 @@ def main() -> None:
         lengths = sample_lengths(arguments.samples, arguments.median, arguments.seed)
         generator = torch.Generator().manual_seed(arguments.seed)
         samples = [torch.randint(2, model.config.vocab_size, (length,), generator=generator) for length in lengths]
-        loops = [loop for loop in LOOPS if arguments.loops is None or any(wanted in loop for wanted in arguments.loops)]
+        known = ABLATIONS if arguments.ablations else LOOPS
+        loops = [loop for loop in known if arguments.loops is None or any(wanted in loop for wanted in arguments.loops)]
         measured, peak = _measure(engine, samples, loops, arguments.rounds)
         _print_table(name, engine, lengths, measured, peak)
 
@@ -53,6 +54,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--models", nargs="+", choices=["olmoe", "qwen3"], default=["olmoe", "qwen3"])
     parser.add_argument("--loops", nargs="+", help="parts of the names of the loops to run (default: all)")
+    parser.add_argument("--ablations", action="store_true", help="ours against ours without one of its techniques")
     parser.add_argument("--samples", type=int, help="default: 64 on a CPU, 512 on a GPU")
     parser.add_argument("--median", type=float, default=180, help="median length in tokens; lengths are log-normal, sigma 0.9")
     parser.add_argument("--row", type=int, help="tokens of a packed row (default: what collect takes)")
@@ -133,7 +135,7 @@ def _print_table(name: str, engine: Engine, lengths: list[int], measured: dict[s
     work, tokens = flops(engine.model.config, lengths), sum(lengths)
     print(f"\n{name}: {len(lengths)} samples, {tokens:,} tokens (median {statistics.median(lengths):.0f}), vocabulary {engine.model.config.vocab_size:,}")
     print(f"{device}; rows of {engine.budget.tokens:,} tokens; matmul peak {peak / 1e9:,.0f} GFLOP/s" + (f", stated {stated / 1e9:,.0f}" if stated else ""))
-    print(f"| {'loop':14s} | tokens/s | ours is | of the peak | {'MFU | ' if stated else ''}peak memory | NLL differs |")
+    print(f"| {'loop':31s} | tokens/s | ours is | of the peak | {'MFU | ' if stated else ''}peak memory | NLL differs |")
     print(f"| --- | ---: | ---: | ---: | {'---: | ' if stated else ''}---: | ---: |")
     ours = statistics.median(measured[OURS].seconds)
     reference = next(iter(measured.values())).scores
@@ -144,7 +146,7 @@ def _print_table(name: str, engine: Engine, lengths: list[int], measured: dict[s
         difference = float((result.scores[0] - reference[0]).abs().max())
         mfu = f"{work / seconds / stated:.1%} | " if stated else ""
         memory = f"{result.memory / 2**20:,.0f} MiB"
-        print(f"| {loop:14s} | {tokens / seconds:,.0f} | {seconds / ours:.2f} x | {work / seconds / peak:.1%} | {mfu}{memory} | {difference:.1e} |")
+        print(f"| {loop:31s} | {tokens / seconds:,.0f} | {seconds / ours:.2f} x | {work / seconds / peak:.1%} | {mfu}{memory} | {difference:.1e} |")
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from transformers import PreTrainedModel
 
 from mygo.collection.attention import NAME, why_not_packed
 from mygo.collection.budget import RowBudget
+from mygo.collection.cpu_kernels import CpuKernels
 from mygo.collection.experts import use_cpu_experts
 from mygo.collection.forward import RowStatistics, score_row
 from mygo.collection.packing import pack_rows
@@ -29,6 +30,7 @@ class Engine:
         self.gated = "gate_scores" in (model.get_decoder()._can_record_outputs or {})
         self.attention = str(model.config._attn_implementation)  # the library's own
         use_cpu_experts(model)
+        self.kernels = CpuKernels(model)
         reason = why_not_packed(model, max_length)
         self.packed = reason is None
         if reason is None:
@@ -81,7 +83,8 @@ class Engine:
     def _try_row(self, samples: list[Tensor], answers: list[Tensor], gated: bool) -> RowStatistics | None:
         """None if memory ran out."""
         try:
-            return score_row(self.model, samples, answers, gated=gated, packed=self.packed).start_copy()
+            with self.kernels.in_use():
+                return score_row(self.model, samples, answers, gated=gated, packed=self.packed).start_copy()
         except RuntimeError as error:
             if not should_reduce_batch_size(error):
                 raise
