@@ -55,15 +55,15 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--models", nargs="+", choices=["olmoe", "qwen3"], default=["olmoe", "qwen3"])
     parser.add_argument("--loops", nargs="+", help="parts of the names of the loops to run (default: all)")
     parser.add_argument("--ablations", action="store_true", help="ours against ours without one of its techniques")
-    parser.add_argument("--samples", type=int, help="default: 64 on a CPU, 512 on a GPU")
+    parser.add_argument("--samples", type=int, help="default: 24 on a CPU, 512 on a GPU")
     parser.add_argument("--median", type=float, default=180, help="median length in tokens; lengths are log-normal, sigma 0.9")
     parser.add_argument("--row", type=int, help="tokens of a packed row (default: what collect takes)")
     parser.add_argument("--vocabulary", type=int, help="another size of the vocabulary")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
-    arguments.samples = arguments.samples or {"cpu": 64, "cuda": 512}[arguments.device]
+    arguments.samples = arguments.samples or {"cpu": 24, "cuda": 512}[arguments.device]
     return arguments
 
 

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 import torch
 from transformers import (
+    Gemma2Config,
+    Gemma2ForCausalLM,
     GPT2Config,
     GPT2LMHeadModel,
     LlamaConfig,
@@ -19,10 +21,12 @@ from transformers import (
     Qwen3Config,
     Qwen3ForCausalLM,
 )
+from transformers.models.llama import modeling_llama
 
 from mygo.collection import engine as module
 from mygo.collection.answers import answers_alone, score_answers_alone
 from mygo.collection.budget import RowBudget, tokens_that_fit
+from mygo.collection.cpu_kernels import CpuKernels, rotate
 from mygo.collection.engine import Engine
 from mygo.data.encoding import Encoded
 from mygo.errors import UserError
@@ -143,6 +147,7 @@ REAL_LACK = """
 import resource, torch
 from transformers import LlamaConfig, LlamaForCausalLM
 from mygo.collection.budget import RowBudget
+from mygo.collection.cpu_kernels import CpuKernels, rotate
 from mygo.collection.engine import Engine
 torch.set_num_threads(1)
 model = LlamaForCausalLM(LlamaConfig(vocab_size=64, hidden_size=512, intermediate_size=8192, num_hidden_layers=1, num_attention_heads=4))
@@ -178,6 +183,24 @@ def test_automatic_rows_shrink_with_the_free_memory(monkeypatch):
 def encoded(ids: list[int], answer: list[int]) -> Encoded:
     mask = np.array(answer, dtype=bool)
     return Encoded(np.array(ids, dtype=np.int32), mask, mask, False)
+
+
+def test_cpu_kernels_are_used_only_where_they_say_the_same():
+    """Llama and Qwen3 rotate and norm in the plain way; GPT-2 does neither. Within the block the library's own names are ours."""
+    llama = make("llama")
+    assert [module.__name__ for module in llama.kernels.modules] == [modeling_llama.__name__]
+    assert llama.kernels.norms == [modeling_llama.LlamaRMSNorm]
+    q, k, cos, sin = torch.randn(1, 4, 9, 8), torch.randn(1, 2, 9, 8), torch.randn(1, 9, 8), torch.randn(1, 9, 8)
+    theirs = modeling_llama.apply_rotary_pos_emb(q, k, cos, sin)
+    with llama.kernels.in_use():
+        assert modeling_llama.apply_rotary_pos_emb is rotate
+        ours = modeling_llama.apply_rotary_pos_emb(q, k, cos, sin)
+    assert modeling_llama.apply_rotary_pos_emb is not rotate
+    torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=0)
+    gpt2 = make("gpt2").kernels
+    assert (gpt2.modules, gpt2.norms) == ([], [])
+    gemma = Gemma2ForCausalLM(Gemma2Config(**SHAPE, head_dim=8))  # its norm adds one to the weight
+    assert CpuKernels(gemma).norms == []
 
 
 def test_answers_stand_alone_behind_a_start_token():

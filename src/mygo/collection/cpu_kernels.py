@@ -9,6 +9,7 @@ N tokens, H heads, D head dimension or hidden size.
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from inspect import signature
 from typing import Any
 from unittest.mock import patch
 
@@ -71,16 +72,14 @@ def _rotates_alike(library: Any) -> bool:
         theirs = library(q, k, cos, sin)
     except (TypeError, ValueError, RuntimeError):  # another signature or another kind of rotation
         return False
-    return all(
-        mine.shape == other.shape and bool(torch.allclose(mine, other, atol=TOLERANCE)) for mine, other in zip(rotate(q, k, cos, sin), theirs, strict=True)
-    )
+    return all(torch.allclose(ours, other, atol=TOLERANCE) for ours, other in zip(rotate(q, k, cos, sin), theirs, strict=True))
 
 
 @torch.no_grad()
 def _norms_alike(module: nn.Module) -> bool:
-    """Whether the module is a plain RMSNorm: some add one to the weight, some work on groups."""
+    """Whether the module is a plain RMSNorm: some add one to the weight, some take a gate beside the input."""
     weight = getattr(module, "weight", None)
-    if not isinstance(weight, Tensor) or weight.dim() != 1:
+    if not isinstance(weight, Tensor) or weight.dim() != 1 or len(signature(module.forward).parameters) != 1:
         return False
     x = torch.randn(3, len(weight), generator=torch.Generator().manual_seed(0))
     return bool(torch.allclose(rms_norm(module, x), module(x), atol=TOLERANCE))
