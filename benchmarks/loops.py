@@ -8,7 +8,7 @@ from unittest.mock import patch
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, pad
 from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel
 
@@ -50,9 +50,11 @@ def length_sorted(engine: Engine, samples: list[Tensor]) -> Scores:
 
 
 def two_passes(engine: Engine, samples: list[Tensor]) -> Scores:
-    """(e) The loop that this method was first written with: a padded batch for the NLL, then every sample again for its gates."""
-    nll = _join([_padded(engine.model, samples[i : i + 8]) for i in range(0, len(samples), 8)])[0]
-    return nll, _join([_padded(engine.model, [sample]) for sample in samples])[1]
+    """(e) The loop that this method was first written with: a padded batch for the NLL, then each of its rows, as padded, for the gates."""
+    batches = [samples[i : i + 8] for i in range(0, len(samples), 8)]
+    nll = _join([_padded(engine.model, batch) for batch in batches])[0]
+    rows = [(sample, max(map(len, batch))) for batch in batches for sample in batch]
+    return nll, _join([_padded(engine.model, [sample], width=width) for sample, width in rows])[1]
 
 
 def packed(engine: Engine, samples: list[Tensor]) -> Scores:
@@ -129,12 +131,13 @@ def run_loop(name: str, engine: Engine, samples: list[Tensor]) -> Scores:
 
 
 @torch.inference_mode()
-def _padded(model: PreTrainedModel, samples: list[Tensor], chunked: bool = False) -> Scores:
-    """One padded batch (no mask for a single sample): mean NLL and mean good_ratio of each sample, on the CPU."""
+def _padded(model: PreTrainedModel, samples: list[Tensor], chunked: bool = False, width: int = 0) -> Scores:
+    """One batch, padded to its longest sample or to `width` (no mask without padding): each sample's mean NLL and good_ratio, on the CPU."""
     ids_BT = pad_sequence(samples, batch_first=True).to(model.device)
+    ids_BT = pad(ids_BT, (0, max(0, width - ids_BT.shape[1])))
     lengths_B = torch.tensor([len(sample) for sample in samples], device=model.device)
     valid_BT = torch.arange(ids_BT.shape[1], device=model.device) < lengths_B[:, None]
-    mask = valid_BT.long() if len(samples) > 1 else None
+    mask = None if len(samples) == 1 and not width else valid_BT.long()
     out = model(ids_BT, attention_mask=mask, output_router_logits=True, use_cache=False, logits_to_keep=1 if chunked else 0, output_hidden_states=chunked)
     later_BT = valid_BT[:, 1:]
     if chunked:

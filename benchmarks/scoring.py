@@ -70,7 +70,7 @@ def _arguments() -> argparse.Namespace:
 def _measure(engine: Engine, samples: list[torch.Tensor], loops: list[str], rounds: int) -> tuple[dict[str, Measured], float]:
     """All loops in turn, round after round; after a short warm-up. Returns the matmul peak (FLOP/s) as well."""
     measured = {loop: Measured() for loop in loops}
-    peaks = [_matmul_peak(engine.model.device)]
+    peaks: list[float] = []
     warm_up = sorted(samples, key=len)[-8:]
     for loop in list(measured):
         try:
@@ -82,12 +82,12 @@ def _measure(engine: Engine, samples: list[torch.Tensor], loops: list[str], roun
             del measured[loop]
     for _ in range(rounds):
         for loop, result in measured.items():
+            peaks.append(_matmul_peak(engine.model.device))
             before = _reset_peak(engine.model.device)
             started = time.perf_counter()
             result.scores = run_loop(loop, engine, samples)
             result.seconds.append(time.perf_counter() - started)
             result.memory = _peak(engine.model.device) - before
-        peaks.append(_matmul_peak(engine.model.device))
     return measured, statistics.median(peaks)
 
 

@@ -2,7 +2,7 @@
 
 In:  data/warmed/, data/selector/ (for checkpoints of the trained tensors alone), data/pool/
 Out: data/statistics/ (Parquet shards and manifest.json), metrics/collect.json
-`--dry-run` prints what it would cost and writes nothing.
+`--dry-run` prints what it would cost and writes nothing; `--worker` helps a run that another process or machine has begun.
 """
 
 import argparse
@@ -17,16 +17,18 @@ from mygo.params import load_params
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m stages.collect", description="Grade the pool, one forward pass per sample.")
     parser.add_argument("--dry-run", action="store_true", help="print samples, tokens, rows, bytes and time, and write nothing")
-    dry = parser.parse_args().dry_run
+    parser.add_argument("--worker", action="store_true", help="score what nobody else is scoring, and leave publishing to the run that DVC started")
+    arguments = parser.parse_args()
     params = load_params()
     from mygo.collection.collect import collect
     from mygo.collection.dry_run import dry_run
     from mygo.runtime import start_runtime
 
     runtime = start_runtime(params.seed)
-    if dry:
+    if arguments.dry_run:
         print(dry_run(params.collect, runtime, Path("data/warmed"), Path("data/pool")))
         return
+    runtime = runtime.as_worker() if arguments.worker else runtime
     metrics = collect(params.collect, runtime, Path("data/warmed"), Path("data/pool"), Path("data/statistics"))
     if runtime.is_main:
         write_metrics("metrics/collect.json", metrics)

@@ -2,7 +2,7 @@
 
 import atexit
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from accelerate import PartialState
@@ -25,6 +25,10 @@ class Runtime:
     @property
     def is_main(self) -> bool:
         return self.rank == 0
+
+    def as_worker(self) -> "Runtime":
+        """The same beside a main process that was started elsewhere."""
+        return replace(self, rank=self.rank + 1, processes=self.processes + 1)
 
 
 def start_runtime(seed: int) -> Runtime:

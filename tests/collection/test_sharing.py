@@ -143,3 +143,14 @@ def test_a_process_that_comes_when_all_is_published_does_nothing(tiny_selector, 
     assert collect(PARAMS, Runtime(cpu, torch.float32, 1, 2), tiny_selector.parent, pool, tmp_path / "out") == {}
     assert contents(tmp_path / "out") == before
     assert not list(Path("work/collect").glob("*/shard-*"))
+
+
+@one_family
+def test_a_worker_scores_and_leaves_publishing_to_the_run_it_helps(tiny_selector, pool, monkeypatch):
+    from mygo.collection import collect as module
+
+    main = Runtime(torch.device("cpu"), torch.float32, 0, 1)
+    assert collect(PARAMS, main.as_worker(), tiny_selector.parent, pool, Path("out")) == {}
+    assert not Path("out").exists()
+    monkeypatch.setattr(module, "score_shard", lambda *_: pytest.fail("all was scored by the worker"))
+    assert collect(PARAMS, main, tiny_selector.parent, pool, Path("out"))["samples"] == 40

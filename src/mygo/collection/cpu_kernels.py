@@ -6,6 +6,7 @@ long as a tenth of all matrix products. Ours give the same numbers in fewer pass
 N tokens, H heads, D head dimension or hidden size.
 """
 
+import ctypes
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -19,6 +20,7 @@ from transformers import PreTrainedModel
 
 ROTARY = "apply_rotary_pos_emb"  # what every modeling file of the library calls it
 TOLERANCE = 1e-5
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 
 
 def rotate(q: Tensor, k: Tensor, cos: Tensor, sin: Tensor, unsqueeze_dim: int = 1) -> tuple[Tensor, Tensor]:
@@ -42,11 +44,21 @@ def rms_norm(self: Any, hidden_states: Tensor) -> Tensor:
     return (hidden_states * scale).mul_(self.weight)
 
 
+def keep_freed_memory() -> None:
+    """Ask glibc not to give freed memory back: rows free and take the same tens of megabytes again and again, page by page otherwise."""
+    library = ctypes.CDLL(None)
+    if hasattr(library, "mallopt"):
+        library.mallopt(M_MMAP_THRESHOLD, 32 * 2**20)  # the most it takes
+        library.mallopt(M_TRIM_THRESHOLD, 2**30)
+
+
 class CpuKernels:
     """What can be replaced in a model, found once; `in_use` replaces it for a while."""
 
     def __init__(self, model: PreTrainedModel) -> None:
         self.modules, self.norms = [], []
+        if model.device.type == "cpu":
+            keep_freed_memory()
         if model.device.type == "cpu" and model.dtype is torch.float32:
             names = sorted({type(module).__module__ for module in model.modules()})
             self.modules = [sys.modules[name] for name in names if hasattr(sys.modules[name], ROTARY) and _rotates_alike(getattr(sys.modules[name], ROTARY))]
