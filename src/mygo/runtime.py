@@ -33,7 +33,8 @@ class Runtime:
 
 def start_runtime(seed: int) -> Runtime:
     """Seed everything, ask torch for deterministic kernels, and read the device from `accelerate launch` (or find one without it)."""
-    state = PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU"))  # which it does not look at by itself
+    # It does not look at the flag by itself, nor does it join several processes unless told that they have no GPU.
+    state = PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU") or not torch.cuda.is_available())
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     set_seed(seed)
@@ -41,6 +42,7 @@ def start_runtime(seed: int) -> Runtime:
     if state.num_processes > 1:
         atexit.register(state.destroy_process_group)  # threads of the group that live on may abort the process at its end
     device = torch.device(state.device or "cpu")
+    device = torch.device("cpu") if device.type == "cpu" else device  # which may come with an index
     if device.type == "cpu" and state.num_processes == 1:
         torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1)))
     in_bf16 = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)

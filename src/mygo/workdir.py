@@ -7,6 +7,7 @@ which git and DVC ignore, and rename the finished folder to the output at the en
 import hashlib
 import json
 import os
+import secrets
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -60,8 +61,11 @@ def publish(work: Path, out: Path) -> None:
 
 @contextmanager
 def sync_rename(path: Path) -> Iterator[Path]:
-    """Yield a temporary name to write to; the file gets its real name once it is complete and on disk."""
-    temporary = _beside(path)
+    """Yield a temporary name to write to; the file gets its real name once it is complete and on disk.
+
+    The name is this call's own: processes may write the same file at the same time, and the last one stays.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         yield temporary
         with temporary.open("rb+") as file:

@@ -231,9 +231,8 @@ def test_an_error_leaves_the_old_selection_alone(scored, made):
 def test_the_stage_writes_its_files(scored, made, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(Path(__file__).parents[2])
     stage = importlib.import_module("stages.select")
-    monkeypatch.setattr(
-        stage, "load_params", lambda: SimpleNamespace(select=made.params(score="raw"), seed=0, collect=SimpleNamespace(base_model=None, checkpoint="last"))
-    )
+    collected = SimpleNamespace(base_model=None, checkpoint="last")
+    monkeypatch.setattr(stage, "load_params", lambda: SimpleNamespace(select=made.params(score="raw"), seed=0, collect=collected))
     scored.pool.parent.rename(tmp_path / "data")
     monkeypatch.chdir(tmp_path)
     stage.main()
