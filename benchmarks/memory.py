@@ -1,6 +1,7 @@
-"""Whether the memory of collect grows with the pool: `python -m benchmarks.memory`.
+"""Whether memory grows with the vocabulary or with the pool: `python -m benchmarks.memory`.
 
-Collects pools of different sizes, each in a process of its own, with a tiny random selector, and prints the peak of its resident memory.
+Scores samples with models of different vocabularies, and collects pools of different sizes with a tiny random selector, each in a process
+of its own, and prints peaks of resident memory: beyond the model for the vocabulary, of the whole process for the pool.
 """
 
 import argparse
@@ -13,6 +14,7 @@ from typing import Any
 
 import torch
 
+from benchmarks.models import FAMILY
 from mygo.data.pool import write_pool
 from mygo.data.records import Sample
 from mygo.models import FAMILIES
@@ -29,13 +31,36 @@ torch.set_num_threads(1)
 collect(CollectParams.model_validate_json(sys.argv[1]), Runtime(torch.device("cpu"), torch.float32, 0, 1), Path("warmed"), Path(sys.argv[2]), Path("out"))
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
+ROW = """
+import sys, torch
+from pathlib import Path
+from benchmarks.loops import packed
+from benchmarks.models import random_model, sample_lengths
+from mygo.collection.budget import RowBudget
+from mygo.collection.engine import Engine
+torch.set_num_threads(1)
+def kilobytes(key):
+    return int(next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(key)).split()[1])
+engine = Engine(random_model(sys.argv[1], "cpu", int(sys.argv[2])), 2048, RowBudget(2048))
+samples = [torch.randint(2, 1000, (length,)) for length in sample_lengths(12, 180, 0)]
+Path("/proc/self/clear_refs").write_text("5")
+before = kilobytes("VmRSS")
+packed(engine, samples)
+print(kilobytes("VmHWM") - before)
+"""
 WORDS = ["amber", "brook", "cedar", "dune", "ember", "frost", "grove", "harbour"]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.memory", description="Peak memory of collect against the size of the pool.")
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.memory", description="Peak memory against vocabulary and pool.")
     parser.add_argument("--samples", type=int, nargs="+", default=[10_000, 100_000])
+    parser.add_argument("--vocabulary", type=int, nargs="+", default=[32_000, 128_000])
     arguments = parser.parse_args()
+    for name in FAMILY:
+        for vocabulary in arguments.vocabulary:
+            command = [sys.executable, "-c", ROW, name, str(vocabulary)]
+            grown = int(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.split()[-1]) / 1024
+            print(f"{name}, vocabulary {vocabulary:7,}: peak {grown:,.0f} MiB beyond the model")
     with tempfile.TemporaryDirectory() as folder:
         make_selector(Path(folder) / "warmed/epoch_1")
         peaks = [_peak(Path(folder), samples) for samples in arguments.samples]
