@@ -110,8 +110,10 @@ def _collect(folder: Path, pool: Path, processes: int) -> float:
     time.sleep(20)  # imports
     started = time.perf_counter()
     for process in running:
-        process.communicate("go\n")
-    assert all(process.returncode == 0 for process in running)
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    assert all(process.wait() == 0 for process in running)
     return time.perf_counter() - started
 
 
