@@ -54,7 +54,7 @@ WORDS = ["amber", "brook", "cedar", "dune", "ember", "frost", "grove", "harbour"
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.memory", description="Peak memory against vocabulary and pool.")
     parser.add_argument("--samples", type=int, nargs="+", default=[10_000, 100_000])
-    parser.add_argument("--vocabulary", type=int, nargs="+", default=[32_000, 128_000])
+    parser.add_argument("--vocabulary", type=int, nargs="+", default=[32_000, 64_000, 128_000])
     arguments = parser.parse_args()
     for name in FAMILY:
         for vocabulary in arguments.vocabulary:
