@@ -29,16 +29,6 @@ PARAMS = CollectParams(
 CPU = Runtime(torch.device("cpu"), torch.float32, 0, 1)
 
 
-@pytest.fixture(autouse=True)
-def _work_in_a_temporary_folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-
-
-@pytest.fixture
-def pool(tmp_path, conversations, write_pool_of):
-    return write_pool_of(tmp_path / "pool", conversations)
-
-
 def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 

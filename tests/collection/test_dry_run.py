@@ -17,11 +17,6 @@ PARAMS = CollectParams(
 CPU = Runtime(torch.device("cpu"), torch.float32, 0, 1)
 
 
-@pytest.fixture(autouse=True)
-def _work_in_a_temporary_folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-
-
 def lines_of(report: str) -> dict[str, str]:
     return dict(line.split(maxsplit=1) if not line.startswith("on disk") else ("on disk", line[9:]) for line in report.splitlines())
 

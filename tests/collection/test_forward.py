@@ -6,6 +6,7 @@ import torch
 
 from mygo.collection import attention
 from mygo.collection import nll as nll_module
+from mygo.collection.cpu_kernels import CpuKernels
 from mygo.collection.experts import use_cpu_experts
 from mygo.collection.forward import score_row
 from mygo.collection.nll import tiled_nll
@@ -119,8 +120,8 @@ def test_experts_on_a_cpu_say_what_the_library_says(model):
 
 def test_the_self_test_sees_samples_that_see_each_other(model, monkeypatch):
     ids, answers = samples(model)
-    assert compare_with_one_by_one(model, ids, answers, gated=True, packed=True, attention="sdpa") < 1e-5
+    assert compare_with_one_by_one(model, ids, answers, gated=True, packed=True, attention="sdpa", kernels=CpuKernels(model)) < 1e-5
     whole = attention._per_segment
     monkeypatch.setattr(attention, "_per_segment", lambda q, k, v, lengths, scaling: whole(q, k, v, (sum(lengths),), scaling))
     with pytest.raises(UserError, match="differs from one-by-one scoring"):
-        compare_with_one_by_one(model, ids, answers, gated=True, packed=True, attention="sdpa")
+        compare_with_one_by_one(model, ids, answers, gated=True, packed=True, attention="sdpa", kernels=CpuKernels(model))

@@ -40,16 +40,6 @@ module.collect(CollectParams.model_validate_json(sys.argv[1]), runtime, Path(sys
 """
 
 
-@pytest.fixture(autouse=True)
-def _work_in_a_temporary_folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-
-
-@pytest.fixture
-def pool(tmp_path, conversations, write_pool_of):
-    return write_pool_of(tmp_path / "pool", conversations)
-
-
 @pytest.fixture
 def start(tiny_selector, pool):
     def start(rank: int, processes: int, delay: float) -> subprocess.Popen:

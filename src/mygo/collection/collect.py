@@ -94,11 +94,12 @@ def load_engine(params: CollectParams, runtime: Runtime, source: Source, file: P
 
 
 def _score_shards(params: CollectParams, runtime: Runtime, source: Source, pool: Path, claims: Claims) -> None:
-    if not claims.missing():
+    missing = claims.missing()
+    if not missing:
         return
     engine, encoder = load_engine(params, runtime, source, claims.work / ROW_TOKENS_FILE)
     total = count_rows(pool)
-    done = total - sum(min(params.shard_size, total - i * params.shard_size) for i in claims.missing())
+    done = total - sum(min(params.shard_size, total - i * params.shard_size) for i in missing)
     _say_plan(engine, runtime, total, done)
     started, tokens, tested = time.perf_counter(), 0, False
     bar = tqdm(total=total, initial=done, desc="collect", unit="sample", disable=not runtime.is_main)
@@ -138,7 +139,12 @@ def _claimed_shards(encoder: Encoder, pool: Path, shard_size: int, claims: Claim
 
 def read_shard(encoder: Encoder, pool: Path, shard_size: int, index: int) -> Shard:
     """Read and encode one shard of the pool."""
-    table = pa.Table.from_batches([next(iter_batches(pool, COLUMNS, shard_size, first=index * shard_size))])
+    return encode_shard(encoder, index, next(iter_batches(pool, COLUMNS, shard_size, first=index * shard_size)))
+
+
+def encode_shard(encoder: Encoder, index: int, batch: pa.RecordBatch) -> Shard:
+    """The rows of a shard with their tokens."""
+    table = pa.Table.from_batches([batch])
     return Shard(index, table, encoder.encode(table["messages"].to_pylist()))
 
 

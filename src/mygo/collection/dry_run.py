@@ -10,9 +10,8 @@ import pyarrow as pa
 import torch
 from tqdm import tqdm
 
-from mygo.collection.collect import COLUMNS, Shard, load_engine, make_fingerprint, score_shard
+from mygo.collection.collect import COLUMNS, Shard, encode_shard, load_engine, make_fingerprint, read_shard, score_shard
 from mygo.collection.engine import Engine
-from mygo.collection.packing import pack_rows
 from mygo.collection.shards import TOKEN_COLUMNS, shard_name, write_shard
 from mygo.collection.source import Source
 from mygo.data.encoding import Encoder
@@ -44,14 +43,11 @@ def dry_run(params: CollectParams, runtime: Runtime, warmed: Path, pool: Path) -
     source = Source.of(params, warmed)
     engine, encoder = load_engine(params, runtime, source)
     work = workdir_of("collect", make_fingerprint(params, runtime, source, pool))
+    middle = read_shard(encoder, pool, params.shard_size, (count_rows(pool) - 1) // params.shard_size // 2)
+    engine.self_test(middle.ids, middle.answers)  # first: it decides how rows are laid out
     counts = Counts()
-    middle: Shard | None = None
     for shard in _shards(encoder, pool, params.shard_size):
         _count(counts, shard, engine, done=(work / shard_name(shard.index)).exists())
-        if shard.index == (count_rows(pool) - 1) // params.shard_size // 2:
-            middle = shard
-    assert middle is not None
-    engine.self_test(middle.ids, middle.answers)
     sampled = _few_rows(middle, engine)
     seconds, token_bytes, sample_bytes = _calibrate(engine, encoder, sampled, params)
     speed = sum(sampled.lengths) / seconds
@@ -62,15 +58,14 @@ def dry_run(params: CollectParams, runtime: Runtime, warmed: Path, pool: Path) -
 def _shards(encoder: Encoder, pool: Path, shard_size: int) -> Iterator[Shard]:
     bar = tqdm(total=count_rows(pool), desc="tokenise", unit="sample")
     for index, batch in enumerate(iter_batches(pool, COLUMNS, shard_size)):
-        table = pa.Table.from_batches([batch])
-        yield Shard(index, table, encoder.encode(table["messages"].to_pylist()))
+        yield encode_shard(encoder, index, batch)
         bar.update(batch.num_rows)
     bar.close()
 
 
 def _count(counts: Counts, shard: Shard, engine: Engine, *, done: bool) -> None:
     lengths = shard.lengths
-    rows = pack_rows(lengths, engine.budget.tokens, padded=not engine.packed)
+    rows = engine.rows(lengths, range(len(lengths)))
     counts.samples += len(lengths)
     counts.tokens += sum(lengths)
     counts.tokens_to_do += 0 if done else sum(lengths)
@@ -84,7 +79,7 @@ def _count(counts: Counts, shard: Shard, engine: Engine, *, done: bool) -> None:
 
 def _few_rows(shard: Shard, engine: Engine) -> Shard:
     """The samples of a first, a middle and a last row of the shard."""
-    rows = pack_rows(shard.lengths, engine.budget.tokens, padded=not engine.packed)
+    rows = engine.rows(shard.lengths, range(len(shard.lengths)))
     chosen = sorted({0, len(rows) // 2, len(rows) - 1})[:ROWS_TIMED]
     members = [i for row in chosen for i in rows[row]]
     return Shard(shard.index, shard.provenance.take(members), [shard.encoded[i] for i in members])

@@ -44,7 +44,7 @@ class Engine:
         Raises `UserError` if it is too large. A model that turns out not to take packed rows is scored in padded ones from here on.
         """
         try:
-            return compare_with_one_by_one(self.model, samples, answers, gated=self.gated, packed=self.packed, attention=self.attention)
+            return compare_with_one_by_one(self.model, samples, answers, gated=self.gated, packed=self.packed, attention=self.attention, kernels=self.kernels)
         except (NotImplementedError, TypeError) as error:
             if not self.packed:
                 raise
@@ -61,13 +61,14 @@ class Engine:
         A row that does not fit into memory is cut in two and scored again, and so is everything after it.
         """
         rows: list[ScoredRow] = []
-        waiting = self._rows(range(len(samples)), samples)
+        lengths = [len(sample) for sample in samples]
+        waiting = self.rows(lengths, range(len(lengths)))
         while waiting:
             members = waiting.pop(0)
             scored = self._try_row([samples[i] for i in members], [answers[i] for i in members], self.gated if gated is None else gated)
             if scored is None:
-                self._shrink([len(samples[i]) for i in members])
-                waiting = self._rows(sorted(i for row in [members, *waiting] for i in row), samples)
+                self._shrink([lengths[i] for i in members])
+                waiting = self.rows(lengths, sorted(i for row in [members, *waiting] for i in row))
                 continue
             rows.append((members, scored))
             done(len(members))
@@ -75,9 +76,10 @@ class Engine:
             torch.cuda.current_stream().synchronize()  # the copies, which were begun behind each row
         return rows
 
-    def _rows(self, indices: Sequence[int], samples: Sequence[Tensor]) -> list[list[int]]:
-        kept = [i for i in indices if len(samples[i])]
-        packed = pack_rows([len(samples[i]) for i in kept], self.budget.tokens, padded=not self.packed)
+    def rows(self, lengths: Sequence[int], among: Sequence[int]) -> list[list[int]]:
+        """The rows that the samples `among` those of these lengths go into now; samples without a token go into none."""
+        kept = [i for i in among if lengths[i]]
+        packed = pack_rows([lengths[i] for i in kept], self.budget.tokens, padded=not self.packed)
         return [[kept[i] for i in row] for row in packed]
 
     def _try_row(self, samples: list[Tensor], answers: list[Tensor], gated: bool) -> RowStatistics | None:

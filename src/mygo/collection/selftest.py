@@ -6,6 +6,7 @@ import torch
 from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel
 
+from mygo.collection.cpu_kernels import CpuKernels
 from mygo.collection.forward import score_row
 from mygo.errors import UserError
 
@@ -15,7 +16,7 @@ SAMPLES, LONGEST = 4, 64  # few tokens: the library's forward holds all logits
 
 @torch.inference_mode()
 def compare_with_one_by_one(
-    model: PreTrainedModel, samples: Sequence[torch.Tensor], answers: Sequence[torch.Tensor], *, gated: bool, packed: bool, attention: str
+    model: PreTrainedModel, samples: Sequence[torch.Tensor], answers: Sequence[torch.Tensor], *, gated: bool, packed: bool, attention: str, kernels: CpuKernels
 ) -> float:
     """Score the beginnings of a few samples in one row, and each alone with the `attention` that the model came with.
 
@@ -26,7 +27,8 @@ def compare_with_one_by_one(
     if not chosen:
         return 0.0
     cut = [samples[i][:LONGEST] for i in chosen]
-    together = score_row(model, cut, [answers[i][:LONGEST] for i in chosen], gated=gated, packed=packed).nll_S.cpu()
+    with kernels.in_use():
+        together = score_row(model, cut, [answers[i][:LONGEST] for i in chosen], gated=gated, packed=packed).nll_S.cpu()
     current = str(model.config._attn_implementation)
     model.set_attn_implementation(attention)
     alone = torch.stack([_mean_nll(model, sample) for sample in cut])
