@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 from transformers import (
-    Gemma2Config,
-    Gemma2ForCausalLM,
     GPT2Config,
     GPT2LMHeadModel,
+    GPTNeoXConfig,
+    GPTNeoXForCausalLM,
     LlamaConfig,
     LlamaForCausalLM,
     Mamba2Config,
@@ -21,21 +21,22 @@ from transformers import (
     Qwen3Config,
     Qwen3ForCausalLM,
 )
-from transformers.models.llama import modeling_llama
 
 from mygo.collection import engine as module
 from mygo.collection.answers import answers_alone, score_answers_alone
 from mygo.collection.budget import RowBudget, tokens_that_fit
-from mygo.collection.cpu_kernels import CpuKernels, rotate
 from mygo.collection.engine import Engine
 from mygo.data.encoding import Encoded
 from mygo.errors import UserError
 
 SHAPE = {"vocab_size": 101, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "intermediate_size": 48}
+QUARTER = {"rope_type": "default", "partial_rotary_factor": 0.25, "rope_theta": 1e4}  # of each head turns
+NEOX = SHAPE | {"head_dim": 16, "num_attention_heads": 2}
 NOT_GATED = {
     "llama": lambda: LlamaForCausalLM(LlamaConfig(**SHAPE)),
     "qwen3": lambda: Qwen3ForCausalLM(Qwen3Config(**SHAPE, head_dim=8)),
     "gpt2": lambda: GPT2LMHeadModel(GPT2Config(vocab_size=101, n_embd=32, n_layer=2, n_head=4, n_positions=64)),
+    "gpt_neox": lambda: GPTNeoXForCausalLM(GPTNeoXConfig(**NEOX, rope_parameters=QUARTER)),
     "mistral, window 8": lambda: MistralForCausalLM(MistralConfig(**SHAPE, sliding_window=8)),
     "mamba2": lambda: Mamba2ForCausalLM(Mamba2Config(vocab_size=101, hidden_size=32, num_hidden_layers=2, num_heads=8, head_dim=8, state_size=8, n_groups=1)),
 }
@@ -74,7 +75,7 @@ def test_models_without_gates_say_what_the_library_says(name, capsys):
         expected = torch.nn.functional.cross_entropy(logits[:-1], sample[1:], reduction="none")
         torch.testing.assert_close(scored[i], expected, atol=1e-4, rtol=0)
     said = capsys.readouterr().err
-    assert engine.packed is (name in ("llama", "qwen3", "gpt2")) is ("padded rows" not in said)
+    assert engine.packed is (name in ("llama", "qwen3", "gpt2", "gpt_neox")) is ("padded rows" not in said)
 
 
 def test_the_log_says_why_rows_are_padded(capsys):
@@ -147,7 +148,6 @@ REAL_LACK = """
 import resource, torch
 from transformers import LlamaConfig, LlamaForCausalLM
 from mygo.collection.budget import RowBudget
-from mygo.collection.cpu_kernels import CpuKernels, rotate
 from mygo.collection.engine import Engine
 torch.set_num_threads(1)
 model = LlamaForCausalLM(LlamaConfig(vocab_size=64, hidden_size=512, intermediate_size=8192, num_hidden_layers=1, num_attention_heads=4))
@@ -183,24 +183,6 @@ def test_automatic_rows_shrink_with_the_free_memory(monkeypatch):
 def encoded(ids: list[int], answer: list[int]) -> Encoded:
     mask = np.array(answer, dtype=bool)
     return Encoded(np.array(ids, dtype=np.int32), mask, mask, False)
-
-
-def test_cpu_kernels_are_used_only_where_they_say_the_same():
-    """Llama and Qwen3 rotate and norm in the plain way; GPT-2 does neither. Within the block the library's own names are ours."""
-    llama = make("llama")
-    assert [module.__name__ for module in llama.kernels.modules] == [modeling_llama.__name__]
-    assert llama.kernels.norms == [modeling_llama.LlamaRMSNorm]
-    q, k, cos, sin = torch.randn(1, 4, 9, 8), torch.randn(1, 2, 9, 8), torch.randn(1, 9, 8), torch.randn(1, 9, 8)
-    theirs = modeling_llama.apply_rotary_pos_emb(q, k, cos, sin)
-    with llama.kernels.in_use():
-        assert modeling_llama.apply_rotary_pos_emb is rotate
-        ours = modeling_llama.apply_rotary_pos_emb(q, k, cos, sin)
-    assert modeling_llama.apply_rotary_pos_emb is not rotate
-    torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=0)
-    gpt2 = make("gpt2").kernels
-    assert (gpt2.modules, gpt2.norms) == ([], [])
-    gemma = Gemma2ForCausalLM(Gemma2Config(**SHAPE, head_dim=8))  # its norm adds one to the weight
-    assert CpuKernels(gemma).norms == []
 
 
 def test_answers_stand_alone_behind_a_start_token():

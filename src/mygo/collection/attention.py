@@ -12,6 +12,8 @@ from torch.nn.attention.varlen import varlen_attn
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, PreTrainedModel
 
+from mygo.collection.cpu_attention import attend_in_blocks, suits_blocks
+
 NAME = "mygo_packed"
 
 
@@ -45,7 +47,7 @@ def packed_attention(
 ) -> tuple[torch.Tensor, None]:
     """Attention function for `transformers.AttentionInterface`; `segments` comes through the model's keyword arguments.
 
-    Returns [1, N, H, D]. On GPUs in half precision one variable-length flash kernel, elsewhere one call per run of equal lengths.
+    Returns [1, N, H, D]. On GPUs in half precision one variable-length flash kernel, elsewhere sample by sample.
     """
     if attention_mask is not None or softcap is not None or s_aux is not None:
         raise NotImplementedError("packed attention takes no mask, no capped logits and no attention sinks")
@@ -53,7 +55,8 @@ def packed_attention(
         raise NotImplementedError(f"packed attention takes no samples longer than the sliding window of {sliding_window} tokens")
     if query_BHND.is_cuda and query_BHND.dtype in (torch.bfloat16, torch.float16):
         return _varlen(query_BHND, key_BKND, value_BKND, segments, scaling), None
-    return _per_segment(query_BHND, key_BKND, value_BKND, segments.lengths, scaling), None
+    scale = query_BHND.shape[-1] ** -0.5 if scaling is None else scaling
+    return _per_segment(query_BHND[0], key_BKND[0], value_BKND[0], segments.lengths, scale)[None], None
 
 
 def _varlen(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, segments: Segments, scaling: float | None) -> torch.Tensor:
@@ -75,19 +78,25 @@ def _varlen(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, segment
     return out[None]
 
 
-def _per_segment(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, lengths: tuple[int, ...], scaling: float | None) -> torch.Tensor:
-    """One attention call for each run of samples of equal length."""
-    _, heads, tokens, dim = query.shape
-    out_NHD = query.new_empty(tokens, heads, dim)
+def _per_segment(query_HND: torch.Tensor, key_KND: torch.Tensor, value_KND: torch.Tensor, lengths: tuple[int, ...], scale: float) -> torch.Tensor:
+    """[N, H, D]: sample after sample where blocks are faster, else one call of the library for each run of samples of equal length."""
+    heads, tokens, _ = query_HND.shape
+    out_NHD = query_HND.new_empty(tokens, heads, value_KND.shape[-1])
+    key_KDN = key_KND.transpose(1, 2)
+    if any(suits_blocks(query_HND, length) for length in lengths):
+        key_KDN, value_KND = key_KDN.contiguous(), value_KND.contiguous()
     start = 0
     for length, run in groupby(lengths):
-        samples = len(list(run))
-        stop = start + samples * length
-        q, k, v = (x[0, :, start:stop].unflatten(1, (samples, length)).transpose(0, 1) for x in (query, key, value))
-        attended = scaled_dot_product_attention(q, k, v, is_causal=True, scale=scaling, enable_gqa=q.shape[1] != k.shape[1])
-        out_NHD[start:stop] = attended.transpose(1, 2).reshape(-1, heads, dim)
+        stop = start + length * len(list(run))
+        if suits_blocks(query_HND, length):
+            for sample in (slice(first, first + length) for first in range(start, stop, length)):
+                attend_in_blocks(query_HND[:, sample], key_KDN[..., sample], value_KND[:, sample], scale, out_NHD[sample])
+        else:
+            q, k, v = (x[:, start:stop].unflatten(1, (-1, length)).transpose(0, 1) for x in (query_HND, key_KND, value_KND))
+            attended = scaled_dot_product_attention(q, k, v, is_causal=True, scale=scale, enable_gqa=q.shape[1] != k.shape[1])
+            out_NHD[start:stop] = attended.transpose(1, 2).flatten(0, 1)
         start = stop
-    return out_NHD[None]
+    return out_NHD
 
 
 def why_not_packed(model: PreTrainedModel, max_length: int) -> str | None:

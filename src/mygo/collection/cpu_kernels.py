@@ -1,39 +1,52 @@
-"""Rotary embeddings and RMSNorm with fewer passes over memory, for scoring in float32 on a CPU.
+"""Rotary embeddings, RMSNorm and SwiGLU with fewer passes over memory, for scoring in float32 on a CPU.
 
 The library writes them as chains of tensor operations, each of which streams a whole row of tokens through memory; together they take as
 long as a tenth of all matrix products. Ours give the same numbers in fewer passes, and each is used only where a trial shows that it does.
 
-N tokens, H heads, D head dimension or hidden size.
+N tokens, H heads, D head dimension or hidden size, I intermediate size.
 """
 
 import ctypes
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from inspect import signature
-from typing import Any
+from types import ModuleType
+from typing import Any, cast
 from unittest.mock import patch
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import silu
 from transformers import PreTrainedModel
+from transformers.activations import SiLUActivation
 
 ROTARY = "apply_rotary_pos_emb"  # what every modeling file of the library calls it
 TOLERANCE = 1e-5
+CACHED = 2**17  # numbers of a piece: two such pieces of float32 fit into a core's own cache
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 
 
 def rotate(q: Tensor, k: Tensor, cos: Tensor, sin: Tensor, unsqueeze_dim: int = 1) -> tuple[Tensor, Tensor]:
-    """The library's `apply_rotary_pos_emb`: q [1, H, N, D], k, cos and sin [1, N, D] -> q and k rotated (Su et al. 2021, arXiv 2104.09864)."""
+    """The library's `apply_rotary_pos_emb`: q [1, H, N, D], k, cos and sin [1, N, R] -> q and k rotated (Su et al. 2021, arXiv 2104.09864).
+
+    Only the first R of the D numbers turn. `unsqueeze_dim` 2 means that q and k come as [1, N, H, D].
+    """
     cos, sin = cos.unsqueeze(unsqueeze_dim), sin.unsqueeze(unsqueeze_dim)
-    return _rotate(q, cos, sin), _rotate(k, cos, sin)
+    return _rotate(q, cos, sin, 3 - unsqueeze_dim), _rotate(k, cos, sin, 3 - unsqueeze_dim)
 
 
-def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    half = x.shape[-1] // 2
-    out = x * cos
-    out[..., :half].addcmul_(x[..., half:], sin[..., :half], value=-1)
-    out[..., half:].addcmul_(x[..., :half], sin[..., half:])
+def _rotate(x: Tensor, cos: Tensor, sin: Tensor, tokens_dim: int) -> Tensor:
+    """In pieces that stay in cache. What comes out is contiguous, whatever x was: attention reads it head by head."""
+    out, width = x.new_empty(x.shape), cos.shape[-1]
+    out[..., width:] = x[..., width:]
+    rows = max(1, CACHED * x.shape[tokens_dim] // x.numel())
+    pieces = zip(*(each.split(rows, tokens_dim) for each in (x[..., :width], cos, sin, out[..., :width])), strict=True)
+    for straight, cosine, sine, turned in pieces:
+        (first, second), (sine_first, sine_second) = straight.chunk(2, -1), sine.chunk(2, -1)
+        torch.mul(straight, cosine, out=turned)
+        turned[..., : width // 2].addcmul_(second, sine_first, value=-1)
+        turned[..., width // 2 :].addcmul_(first, sine_second)
     return out
 
 
@@ -42,6 +55,26 @@ def rms_norm(self: Any, hidden_states: Tensor) -> Tensor:
     length = torch.linalg.vector_norm(hidden_states, dim=-1, keepdim=True)
     scale = torch.rsqrt(length.square() / hidden_states.shape[-1] + self.variance_epsilon)
     return (hidden_states * scale).mul_(self.weight)
+
+
+def swiglu(self: Any, x: Tensor) -> Tensor:
+    """`forward` of a feed-forward block: down(silu(gate(x)) * up(x)) (Shazeer 2020, arXiv 2002.05202)."""
+    gate, up = self.gate_proj(x), self.up_proj(x)
+    silu_times_(gate.flatten(0, -2), up.flatten(0, -2))
+    return self.down_proj(gate)
+
+
+def silu_times_(gate_NI: Tensor, up_NI: Tensor) -> Tensor:
+    """silu(gate) * up in the place of `gate`, which is returned; in pieces that stay in cache between the two."""
+    rows = max(1, CACHED // gate_NI.shape[1])
+    for gate, up in zip(gate_NI.split(rows), up_NI.split(rows), strict=True):
+        silu(gate, inplace=True).mul_(up)
+    return gate_NI
+
+
+def is_silu(activation: object) -> bool:
+    """Whether a module is SiLU by torch's class or by the library's."""
+    return isinstance(activation, nn.SiLU | SiLUActivation)
 
 
 def keep_freed_memory() -> None:
@@ -56,14 +89,16 @@ class CpuKernels:
     """What can be replaced in a model, found once; `in_use` replaces it for a while."""
 
     def __init__(self, model: PreTrainedModel) -> None:
-        self.modules, self.norms = [], []
+        self.modules: list[ModuleType] = []  # of the library, whose rotation is replaced
+        self.forwards: list[tuple[type, Callable[..., Tensor]]] = []  # classes, and what replaces their forward
         if model.device.type == "cpu":
             keep_freed_memory()
         if model.device.type == "cpu" and model.dtype is torch.float32:
             names = sorted({type(module).__module__ for module in model.modules()})
             self.modules = [sys.modules[name] for name in names if hasattr(sys.modules[name], ROTARY) and _rotates_alike(getattr(sys.modules[name], ROTARY))]
-            kinds = {type(module): module for module in model.modules() if hasattr(module, "variance_epsilon")}
-            self.norms = [kind for kind, module in kinds.items() if _norms_alike(module)]
+            kinds = {type(module): module for module in model.modules()}
+            self.forwards = [(kind, rms_norm) for kind, module in kinds.items() if hasattr(module, "variance_epsilon") and _norms_alike(module)]
+            self.forwards += [(kind, swiglu) for kind in filter(None, map(_swiglu_class, kinds.values()))]
 
     @contextmanager
     def in_use(self) -> Iterator[None]:
@@ -71,19 +106,25 @@ class CpuKernels:
         with ExitStack() as stack:
             for module in self.modules:
                 stack.enter_context(patch.object(module, ROTARY, rotate))
-            for kind in self.norms:
-                stack.enter_context(patch.object(kind, "forward", rms_norm))
+            for kind, forward in self.forwards:
+                stack.enter_context(patch.object(kind, "forward", forward))
             yield
 
 
 def _rotates_alike(library: Any) -> bool:
     """Whether the library's function gives what ours gives, on random numbers."""
+    return _rotates_alike_at(library, 8) is True and _rotates_alike_at(library, 4) is not False
+
+
+def _rotates_alike_at(library: Any, width: int) -> bool | None:
+    """Where `width` of eight numbers turn; None if the library's function does not take that."""
     generator = torch.Generator().manual_seed(0)
-    q, k, cos, sin = (torch.randn(shape, generator=generator) for shape in ((1, 4, 3, 8), (1, 2, 3, 8), (1, 3, 8), (1, 3, 8)))
+    shapes = (1, 4, 3, 8), (1, 2, 3, 8), (1, 3, width), (1, 3, width)
+    q, k, cos, sin = (torch.randn(shape, generator=generator) for shape in shapes)
     try:
         theirs = library(q, k, cos, sin)
     except (TypeError, ValueError, RuntimeError):  # another signature or another kind of rotation
-        return False
+        return None
     return all(torch.allclose(ours, other, atol=TOLERANCE) for ours, other in zip(rotate(q, k, cos, sin), theirs, strict=True))
 
 
@@ -95,3 +136,16 @@ def _norms_alike(module: nn.Module) -> bool:
         return False
     x = torch.randn(3, len(weight), generator=torch.Generator().manual_seed(0))
     return bool(torch.allclose(rms_norm(module, x), module(x), atol=TOLERANCE))
+
+
+@torch.no_grad()
+def _swiglu_class(module: nn.Module) -> type | None:
+    """The class whose forward gives the module, or what the module wraps (as gates do), what `swiglu` gives; None if there is none."""
+    if not is_silu(getattr(module, "act_fn", None)) or not all(isinstance(getattr(module, f"{part}_proj", None), nn.Linear) for part in ("gate", "up", "down")):
+        return None
+    x = torch.randn(1, 3, cast(nn.Linear, module.gate_proj).in_features, generator=torch.Generator().manual_seed(0))
+    expected = swiglu(module, x)
+    for kind in type(module).__mro__:
+        if "forward" in vars(kind) and torch.allclose(vars(kind)["forward"](module, x), expected, atol=TOLERANCE):
+            return kind
+    return None
