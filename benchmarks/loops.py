@@ -12,6 +12,7 @@ from torch.nn.functional import cross_entropy, pad
 from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel
 
+from mygo.collection import attention, nll
 from mygo.collection.engine import Engine
 from mygo.collection.experts import NAME as CPU_EXPERTS
 from mygo.collection.nll import TILE, tiled_nll
@@ -99,10 +100,31 @@ def with_padded_rows(engine: Engine, samples: list[Tensor]) -> Scores:
         engine.model.set_attn_implementation(ours)
 
 
+def with_online_sums(engine: Engine, samples: list[Tensor]) -> Scores:
+    """Ours, with the maximum taken off every tile of logits."""
+    with patch.object(nll, "plain_logsumexp", lambda tiles: None):
+        return packed(engine, samples)
+
+
+def with_library_attention(engine: Engine, samples: list[Tensor]) -> Scores:
+    """Ours, with the library's flash kernel for every sample."""
+    with patch.object(attention, "suits_blocks", lambda query, length: False):
+        return packed(engine, samples)
+
+
+def with_library_kernels(engine: Engine, samples: list[Tensor]) -> Scores:
+    """Ours, with the library's rotations, norms and SwiGLU."""
+    with patch.object(engine.kernels, "modules", []), patch.object(engine.kernels, "forwards", []):
+        return packed(engine, samples)
+
+
 ABLATIONS: dict[str, Loop] = {
     OURS: packed,
     "its experts by the library": with_library_experts,
     "its logits 128 tokens at a time": with_whole_logits,
+    "its logits by online sums": with_online_sums,
+    "its attention by the library": with_library_attention,
+    "its small kernels by the library": with_library_kernels,
     "its rows padded": with_padded_rows,
 }
 LOOPS: dict[str, Loop] = {
