@@ -33,20 +33,17 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 ROW = """
 import sys, torch
-from pathlib import Path
 from benchmarks.loops import packed
+from benchmarks.memory_peak import peak_memory, reset_peak_memory
 from benchmarks.models import random_model, sample_lengths
 from mygo.collection.budget import RowBudget
 from mygo.collection.engine import Engine
 torch.set_num_threads(1)
-def kilobytes(key):
-    return int(next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(key)).split()[1])
 engine = Engine(random_model(sys.argv[1], "cpu", int(sys.argv[2])), 2048, RowBudget(2048))
 samples = [torch.randint(2, 1000, (length,)) for length in sample_lengths(12, 180, 0)]
-Path("/proc/self/clear_refs").write_text("5")
-before = kilobytes("VmRSS")
+before = reset_peak_memory(engine.model.device)
 packed(engine, samples)
-print(kilobytes("VmHWM") - before)
+print(peak_memory(engine.model.device) - before)
 """
 WORDS = ["amber", "brook", "cedar", "dune", "ember", "frost", "grove", "harbour"]
 
@@ -59,7 +56,7 @@ def main() -> None:
     for name in FAMILY:
         for vocabulary in arguments.vocabulary:
             command = [sys.executable, "-c", ROW, name, str(vocabulary)]
-            grown = int(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.split()[-1]) / 1024
+            grown = int(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.split()[-1]) / 2**20
             print(f"{name}, vocabulary {vocabulary:7,}: peak {grown:,.0f} MiB beyond the model")
     with tempfile.TemporaryDirectory() as folder:
         make_selector(Path(folder) / "warmed/epoch_1")

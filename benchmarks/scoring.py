@@ -6,16 +6,15 @@ On a CPU the models are small and one thread works; `--device cuda` takes the sh
 """
 
 import argparse
-import ctypes
 import statistics
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import torch
 from accelerate.utils.memory import should_reduce_batch_size
 
 from benchmarks.loops import ABLATIONS, LOOPS, OURS, Scores, run_loop
+from benchmarks.memory_peak import peak_memory, reset_peak_memory
 from benchmarks.models import flops, random_model, sample_lengths
 from mygo.collection.budget import ENOUGH, RowBudget
 from mygo.collection.engine import Engine
@@ -83,11 +82,11 @@ def _measure(engine: Engine, samples: list[torch.Tensor], loops: list[str], roun
     for _ in range(rounds):
         for loop, result in measured.items():
             peaks.append(_matmul_peak(engine.model.device))
-            before = _reset_peak(engine.model.device)
+            before = reset_peak_memory(engine.model.device)
             started = time.perf_counter()
             result.scores = run_loop(loop, engine, samples)
             result.seconds.append(time.perf_counter() - started)
-            result.memory = _peak(engine.model.device) - before
+            result.memory = peak_memory(engine.model.device) - before
     return measured, statistics.median(peaks)
 
 
@@ -107,26 +106,6 @@ def _matmul_peak(device: torch.device) -> float:
 def _wait(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.synchronize()
-
-
-def _reset_peak(device: torch.device) -> int:
-    """Forget the highest memory so far; returns what is in use now (bytes)."""
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-        torch.cuda.reset_peak_memory_stats()
-        return torch.cuda.memory_allocated()
-    ctypes.CDLL(None).malloc_trim(0)  # what other loops freed must not hide what this one takes
-    Path("/proc/self/clear_refs").write_text("5")
-    return _status("VmRSS")
-
-
-def _peak(device: torch.device) -> int:
-    return torch.cuda.max_memory_allocated() if device.type == "cuda" else _status("VmHWM")
-
-
-def _status(key: str) -> int:
-    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(key))
-    return int(line.split()[1]) * 1024
 
 
 def _print_table(name: str, engine: Engine, lengths: list[int], measured: dict[str, Measured], peak: float) -> None:

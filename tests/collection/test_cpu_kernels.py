@@ -42,6 +42,32 @@ def test_rotations_of_all_and_of_part_of_a_head(tokens, turned, library):
     torch.testing.assert_close([x.transpose(1, 2) for x in beside], list(library(q, k, cos, sin)), atol=1e-5, rtol=0)
 
 
+class Scaled(modeling_llama.LlamaMLP):
+    """A feed-forward block with the parts of SwiGLU that computes something else."""
+
+    def forward(self, x):
+        return self.down_proj(self.act_fn(self.gate_proj(x)) * self.up_proj(x)) * 2
+
+
+class Strange(torch.nn.Module):
+    """The same with another signature, and without a parent that computes SwiGLU."""
+
+    def __init__(self):
+        super().__init__()
+        self.gate_proj, self.up_proj, self.down_proj = (torch.nn.Linear(8, 8) for _ in range(3))
+        self.act_fn = torch.nn.SiLU()
+
+    def forward(self, x, mask):
+        return x * mask
+
+
+@pytest.mark.parametrize("block", [lambda: Scaled(LlamaConfig(**SHAPE)), Strange])
+def test_a_feed_forward_block_that_computes_something_else_stays_so(block):
+    model = LlamaForCausalLM(LlamaConfig(**SHAPE))
+    model.model.layers[0].mlp = model.model.layers[1].mlp = block()
+    assert not [kind for kind, _ in CpuKernels(model).forwards if kind in (Scaled, Strange)]
+
+
 def test_silu_in_pieces_writes_into_the_gate():
     gate_up = torch.randn(1000, 600)
     gate, up = gate_up.chunk(2, dim=-1)
