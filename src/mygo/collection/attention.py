@@ -82,15 +82,12 @@ def _per_segment(query_HND: torch.Tensor, key_KND: torch.Tensor, value_KND: torc
     """[N, H, D]: sample after sample where blocks are faster, else one call of the library for each run of samples of equal length."""
     heads, tokens, _ = query_HND.shape
     out_NHD = query_HND.new_empty(tokens, heads, value_KND.shape[-1])
-    key_KDN = key_KND.transpose(1, 2)
-    if any(suits_blocks(query_HND, length) for length in lengths):
-        key_KDN, value_KND = key_KDN.contiguous(), value_KND.contiguous()
     start = 0
     for length, run in groupby(lengths):
         stop = start + length * len(list(run))
         if suits_blocks(query_HND, length):
             for sample in (slice(first, first + length) for first in range(start, stop, length)):
-                attend_in_blocks(query_HND[:, sample], key_KDN[..., sample], value_KND[:, sample], scale, out_NHD[sample])
+                attend_in_blocks(query_HND[:, sample], key_KND[:, sample], value_KND[:, sample], scale, out_NHD[sample])
         else:
             q, k, v = (x[:, start:stop].unflatten(1, (-1, length)).transpose(0, 1) for x in (query_HND, key_KND, value_KND))
             attended = scaled_dot_product_attention(q, k, v, is_causal=True, scale=scale, enable_gqa=q.shape[1] != k.shape[1])
