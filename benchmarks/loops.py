@@ -3,7 +3,8 @@
 B samples of a batch, T tokens of the longest, L layers, V vocabulary.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from unittest.mock import patch
 
 import torch
@@ -67,80 +68,92 @@ def packed(engine: Engine, samples: list[Tensor]) -> Scores:
     return nll, good
 
 
-OURS = "ours, packed"
+OURS, LIBRARY_PARTS = "ours, packed", "packed, library parts"
 
 
-def with_library_experts(engine: Engine, samples: list[Tensor]) -> Scores:
-    """Ours, with the library's grouped matmul for the experts."""
+@contextmanager
+def library_experts(engine: Engine) -> Iterator[None]:
+    """The library's grouped matmul for the experts."""
     ours = str(engine.model.config._experts_implementation)
     if ours == CPU_EXPERTS:
         engine.model.set_experts_implementation("grouped_mm")
     try:
-        return packed(engine, samples)
+        yield
     finally:
         engine.model.set_experts_implementation(ours)
 
 
-def with_whole_logits(engine: Engine, samples: list[Tensor]) -> Scores:
-    """Ours, with the logits of 128 tokens over the whole vocabulary at a time instead of tiles."""
-    device = engine.model.device.type
-    with patch.dict(TILE, {device: (128, engine.model.config.vocab_size)}):
-        return packed(engine, samples)
+def whole_logits(engine: Engine) -> AbstractContextManager[object]:
+    """The logits of 128 tokens over the whole vocabulary at a time instead of tiles."""
+    return patch.dict(TILE, {engine.model.device.type: (128, engine.model.config.vocab_size)})
 
 
-def with_padded_rows(engine: Engine, samples: list[Tensor]) -> Scores:
-    """Ours, with the rows that models get which cannot be packed."""
+@contextmanager
+def padded_rows(engine: Engine) -> Iterator[None]:
+    """The rows that models get which cannot be packed."""
     ours = str(engine.model.config._attn_implementation)
     engine.packed = False
     engine.model.set_attn_implementation(engine.attention)
     try:
-        return packed(engine, samples)
+        yield
     finally:
         engine.packed = True
         engine.model.set_attn_implementation(ours)
 
 
-def with_online_sums(engine: Engine, samples: list[Tensor]) -> Scores:
-    """Ours, with the maximum taken off every tile of logits."""
-    with patch.object(nll, "plain_logsumexp", lambda tiles: None):
-        return packed(engine, samples)
+def online_sums(engine: Engine) -> AbstractContextManager[object]:
+    """The maximum taken off every tile of logits."""
+    return patch.object(nll, "plain_logsumexp", lambda tiles: None)
 
 
-def with_library_attention(engine: Engine, samples: list[Tensor]) -> Scores:
-    """Ours, with the library's flash kernel for every sample."""
-    with patch.object(attention, "suits_blocks", lambda query, length: False):
-        return packed(engine, samples)
+def library_attention(engine: Engine) -> AbstractContextManager[object]:
+    """The library's flash kernel for every sample."""
+    return patch.object(attention, "suits_blocks", lambda query, length: False)
 
 
-def with_library_kernels(engine: Engine, samples: list[Tensor]) -> Scores:
-    """Ours, with the library's rotations, norms and SwiGLU."""
-    with patch.object(engine.kernels, "modules", []), patch.object(engine.kernels, "forwards", []):
-        return packed(engine, samples)
+def library_kernels(engine: Engine) -> AbstractContextManager[object]:
+    """The library's rotations, norms and SwiGLU."""
+    return patch.multiple(engine.kernels, modules=[], forwards=[])
+
+
+def without(*changes: Callable[[Engine], AbstractContextManager[object]]) -> Loop:
+    """Ours with these changes."""
+
+    def loop(engine: Engine, samples: list[Tensor]) -> Scores:
+        with ExitStack() as stack:
+            for change in changes:
+                stack.enter_context(change(engine))
+            return packed(engine, samples)
+
+    return loop
 
 
 ABLATIONS: dict[str, Loop] = {
     OURS: packed,
-    "its experts by the library": with_library_experts,
-    "its logits 128 tokens at a time": with_whole_logits,
-    "its logits by online sums": with_online_sums,
-    "its attention by the library": with_library_attention,
-    "its small kernels by the library": with_library_kernels,
-    "its rows padded": with_padded_rows,
+    "its experts by the library": without(library_experts),
+    "its logits 128 tokens at a time": without(whole_logits),
+    "its logits by online sums": without(online_sums),
+    "its attention by the library": without(library_attention),
+    "its small kernels by the library": without(library_kernels),
+    "its rows padded": without(padded_rows),
 }
+# The library's parts: what a careful user of it writes, and what `ours` is made of without this project's kernels.
 LOOPS: dict[str, Loop] = {
     "one at a time": one_at_a_time,
     "padded 8": padded_8,
     "padded 16": padded_16,
     "length-sorted": length_sorted,
+    LIBRARY_PARTS: without(library_experts, whole_logits, online_sums, library_attention, library_kernels),
     OURS: packed,
     "two passes": two_passes,
 }
+OF_ENGINE = {*ABLATIONS, LIBRARY_PARTS}  # run by the engine, which sets attention and experts itself
 
 
 def run_loop(name: str, engine: Engine, samples: list[Tensor]) -> Scores:
-    """One loop over the samples. All but ours use the library's own attention and experts."""
-    if name in ABLATIONS:
-        return ABLATIONS[name](engine, samples)
+    """One loop over the samples. All but those of the engine use the library's own attention and experts."""
+    if name in OF_ENGINE:
+        return (ABLATIONS | LOOPS)[name](engine, samples)
     model = engine.model
     ours = str(model.config._attn_implementation), str(model.config._experts_implementation)
     model.set_attn_implementation(engine.attention)
