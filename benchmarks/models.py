@@ -59,6 +59,12 @@ def sample_lengths(samples: int, median: float, seed: int, longest: int = 2048) 
     return lengths.round().long().clamp(4, longest).tolist()
 
 
+def random_samples(vocabulary: int, lengths: list[int], seed: int) -> list[torch.Tensor]:
+    """Token ids of samples of these lengths."""
+    generator = torch.Generator().manual_seed(seed)
+    return [torch.randint(2, vocabulary, (length,), generator=generator) for length in lengths]
+
+
 def flops(config: Any, lengths: list[int]) -> float:
     """Useful floating-point operations of one forward pass: two a weight that a token meets, attention over earlier tokens of the
     sample only, and the head only where a token is predicted. Padding, masks and elementwise work count nothing.

@@ -15,7 +15,7 @@ from accelerate.utils.memory import should_reduce_batch_size
 
 from benchmarks.loops import ABLATIONS, LOOPS, OURS, Scores, run_loop
 from benchmarks.memory_peak import peak_memory, reset_peak_memory
-from benchmarks.models import flops, random_model, sample_lengths
+from benchmarks.models import flops, random_model, random_samples, sample_lengths
 from mygo.collection.budget import ENOUGH, RowBudget
 from mygo.collection.engine import Engine
 
@@ -40,8 +40,7 @@ def main() -> None:
         budget = RowBudget(arguments.row or ENOUGH[arguments.device])
         engine = Engine(model, 2048, budget)
         lengths = sample_lengths(arguments.samples, arguments.median, arguments.seed)
-        generator = torch.Generator().manual_seed(arguments.seed)
-        samples = [torch.randint(2, model.config.vocab_size, (length,), generator=generator) for length in lengths]
+        samples = random_samples(model.config.vocab_size, lengths, arguments.seed)
         known = ABLATIONS if arguments.ablations else LOOPS
         loops = [loop for loop in known if arguments.loops is None or any(wanted in loop for wanted in arguments.loops)]
         measured, peak = _measure(engine, samples, loops, arguments.rounds)
@@ -79,9 +78,10 @@ def _measure(engine: Engine, samples: list[torch.Tensor], loops: list[str], roun
                 raise
             print(f"{loop}: out of memory")
             del measured[loop]
-    for _ in range(rounds):
-        for loop, result in measured.items():
-            peaks.append(_matmul_peak(engine.model.device))
+    for turn in range(rounds):
+        order = list(measured.items())
+        for loop, result in order[turn % len(order) :] + order[: turn % len(order)]:  # another one first in each round
+            peaks.append(matmul_peak(engine.model.device))
             before = reset_peak_memory(engine.model.device)
             started = time.perf_counter()
             result.scores = run_loop(loop, engine, samples)
@@ -90,7 +90,7 @@ def _measure(engine: Engine, samples: list[torch.Tensor], loops: list[str], roun
     return measured, statistics.median(peaks)
 
 
-def _matmul_peak(device: torch.device) -> float:
+def matmul_peak(device: torch.device) -> float:
     """FLOP/s of a large square matmul in the number format of the models."""
     size, dtype = (8192, torch.bfloat16) if device.type == "cuda" else (2048, torch.float32)
     a, b = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
