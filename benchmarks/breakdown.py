@@ -5,10 +5,9 @@ held against the 2,048 x 2,048 product that the peak is measured with. The profi
 """
 
 import argparse
+import statistics
 import time
 from collections import Counter
-from collections.abc import Iterable
-from typing import Any
 
 import torch
 from torch.profiler import ProfilerActivity, profile
@@ -20,9 +19,9 @@ from mygo.collection.budget import ENOUGH, RowBudget
 from mygo.collection.engine import Engine
 
 KINDS = {
-    "matrix products": {"mm", "addmm"},
-    "attention": {"bmm", "baddbmm", "_softmax", "_scaled_dot_product_flash_attention_for_cpu"},
-    "copies": {"copy_", "cat"},
+    "matrix products": {"mm"},
+    "attention": {"bmm", "_softmax", "_scaled_dot_product_flash_attention_for_cpu"},
+    "copies": {"copy_"},
     "gather and weighted sum of experts": {"index_select", "_embedding_bag_forward_only", "sort"},
     "elementwise": {"mul", "mul_", "add", "add_", "addcmul_", "silu_", "exp_", "sum", "linalg_vector_norm"},
 }
@@ -41,14 +40,14 @@ def main() -> None:
         shares, speeds = zip(*(_one_round(engine, samples) for _ in range(rounds)), strict=True)
         print(f"\n{name}: medians of {rounds} passes\n| kind of operation | of the time |\n| --- | ---: |")
         for kind in [*KINDS, "all else"]:
-            print(f"| {kind} | {_median(share[kind] for share in shares):.1%} |")
-        print(f"Matrix products run at {_median(speeds):.0%} of the speed of the 2,048 x 2,048 product.")
+            print(f"| {kind} | {statistics.median(share[kind] for share in shares):.1%} |")
+        print(f"Matrix products run at {statistics.median(speeds):.0%} of the speed of the 2,048 x 2,048 product.")
 
 
 def _one_round(engine: Engine, samples: list[torch.Tensor]) -> tuple[Counter[str], float]:
     """Each kind's share of a pass, and the speed of the matrix products against the peak measured before and after."""
     peak = matmul_peak(engine.model.device)
-    with profile(activities=[ProfilerActivity.CPU], record_shapes=True) as profiler:
+    with profile(activities=[ProfilerActivity.CPU], with_flops=True) as profiler:
         started = time.perf_counter()
         packed(engine, samples)
         total = time.perf_counter() - started
@@ -58,21 +57,11 @@ def _one_round(engine: Engine, samples: list[torch.Tensor]) -> tuple[Counter[str
     for event in profiler.events() or []:
         kind = next((kind for kind, names in KINDS.items() if event.name.removeprefix("aten::") in names), "all else")
         if kind == "matrix products":
-            products += _operations(event.input_shapes)
+            products += event.flops
         if kind != "all else":
             share[kind] += event.self_cpu_time_total / 1e6 / total
     share["all else"] = 1 - sum(share.values())
     return share, products / (share["matrix products"] * total) / peak
-
-
-def _operations(shapes: Any) -> int:
-    """Two for each weight and row of a product; `addmm` has its bias before the two matrices."""
-    left, right = [shape for shape in shapes if len(shape) == 2][:2]
-    return 2 * left[0] * left[1] * right[1]
-
-
-def _median(values: Iterable[float]) -> float:
-    return float(torch.tensor(list(values)).median())
 
 
 if __name__ == "__main__":

@@ -35,12 +35,12 @@ ROW = """
 import sys, torch
 from benchmarks.loops import packed
 from benchmarks.memory_peak import peak_memory, reset_peak_memory
-from benchmarks.models import random_model, sample_lengths
+from benchmarks.models import random_model, random_samples, sample_lengths
 from mygo.collection.budget import RowBudget
 from mygo.collection.engine import Engine
 torch.set_num_threads(1)
 engine = Engine(random_model(sys.argv[1], "cpu", int(sys.argv[2])), 2048, RowBudget(2048))
-samples = [torch.randint(2, 1000, (length,)) for length in sample_lengths(12, 180, 0)]
+samples = random_samples(1000, sample_lengths(12, 180, 0), 0)
 before = reset_peak_memory(engine.model.device)
 packed(engine, samples)
 print(peak_memory(engine.model.device) - before)
