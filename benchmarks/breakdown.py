@@ -1,7 +1,9 @@
-"""Where the time of packed scoring goes on a CPU, and why no more of the matmul peak is reached: `python -m benchmarks.breakdown`.
+"""Where the time of packed scoring goes on a CPU, and why no more of the matmul peak is reached: `python -m
+benchmarks.breakdown`.
 
-torch's profiler times every operation of a pass over the samples of `benchmarks.scoring`. Matrix products are told apart from the rest, and their speed is
-held against the 2,048 x 2,048 product that the peak is measured with. The profiler itself takes a few per cent, which count as "all else".
+torch's profiler times every operation of a pass over the samples of `benchmarks.scoring`. Matrix products are told
+apart from the rest, and their speed is held against the 2,048 x 2,048 product that the peak is measured with. The
+profiler itself takes a few per cent, which count as "all else".
 """
 
 import argparse
@@ -28,7 +30,9 @@ KINDS = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.breakdown", description="Where the time of packed scoring goes on a CPU.")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.breakdown", description="Where the time of packed scoring goes on a CPU."
+    )
     parser.add_argument("--rounds", type=int, default=5)
     rounds = parser.parse_args().rounds
     torch.set_num_threads(1)

@@ -1,7 +1,7 @@
 """How the cost of grading grows: `python -m benchmarks.growth`.
 
-Our scoring with one thing doubled at a time, interleaved with the plain case: samples, tokens a sample, layers, vocabulary. Then a pool
-through `collect` with one process and with several, one thread each.
+Our scoring with one thing doubled at a time, interleaved with the plain case: samples, tokens a sample, layers,
+vocabulary. Then a pool through `collect` with one process and with several, one thread each.
 """
 
 import argparse
@@ -30,7 +30,8 @@ from mygo.runtime import Runtime
 torch.set_num_threads(1)
 runtime = Runtime(torch.device("cpu"), torch.float32, int(sys.argv[3]), int(sys.argv[4]))
 sys.stdin.readline()
-collect(CollectParams.model_validate_json(sys.argv[1]), runtime, Path("warmed"), Path(sys.argv[2]), Path(f"out_{sys.argv[4]}"))
+collect(CollectParams.model_validate_json(sys.argv[1]), runtime, Path("warmed"), Path(sys.argv[2]),
+Path(f"out_{sys.argv[4]}"))
 """
 
 
@@ -78,7 +79,10 @@ def _print_doubled(name: str, rounds: int) -> None:
     print("| what | seconds | times the plain case | operations, times the plain case |\n| --- | ---: | ---: | ---: |")
     for what, case in cases.items():
         seconds = statistics.median(case.seconds)
-        print(f"| {what} | {seconds:.2f} | {seconds / statistics.median(plain.seconds):.2f} | {case.work / plain.work:.2f} |")
+        print(
+            f"| {what} | {seconds:.2f} | {seconds / statistics.median(plain.seconds):.2f} | "
+            f"{case.work / plain.work:.2f} |"
+        )
 
 
 def _case(name: str, samples: int = 16, median: float = 120, layers: int = 4, vocabulary: int = 32_000) -> Case:
@@ -95,7 +99,9 @@ def _print_processes(samples: int, most: int) -> None:
         make_selector(folder / "warmed/epoch_1")
         pool = make_pool(folder, samples)
         seconds = {processes: _collect(folder, pool, processes) for processes in sorted({1, most})}
-    print(f"\ncollect, {samples:,} short samples, tiny model\n| processes | seconds | speed-up |\n| ---: | ---: | ---: |")
+    print(
+        f"\ncollect, {samples:,} short samples, tiny model\n| processes | seconds | speed-up |\n| ---: | ---: | ---: |"
+    )
     for processes, taken in seconds.items():
         print(f"| {processes} | {taken:.1f} | {seconds[1] / taken:.2f} |")
 
@@ -103,7 +109,13 @@ def _print_processes(samples: int, most: int) -> None:
 def _collect(folder: Path, pool: Path, processes: int) -> float:
     command = [sys.executable, "-c", PROCESS, tiny_params().model_dump_json(), str(pool)]
     running = [
-        subprocess.Popen([*command, str(rank), str(processes)], cwd=folder, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        subprocess.Popen(
+            [*command, str(rank), str(processes)],
+            cwd=folder,
+            stdin=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
         for rank in range(processes)
     ]
     time.sleep(20)  # imports

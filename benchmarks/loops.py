@@ -1,4 +1,5 @@
-"""The same samples through the loops that people write, and through ours. Every loop returns each sample's mean NLL and mean good_ratio.
+"""The same samples through the loops that people write, and through ours. Every loop returns each sample's mean NLL and
+mean good_ratio.
 
 B samples of a batch, T tokens of the longest, L layers, V vocabulary.
 """
@@ -52,7 +53,9 @@ def length_sorted(engine: Engine, samples: list[Tensor]) -> Scores:
 
 
 def two_passes(engine: Engine, samples: list[Tensor]) -> Scores:
-    """(e) The loop that this method was first written with: a padded batch for the NLL, then each of its rows, as padded, for the gates."""
+    """(e) The loop that this method was first written with: a padded batch for the NLL, then each of its rows, as
+    padded, for the gates.
+    """
     batches = [samples[i : i + 8] for i in range(0, len(samples), 8)]
     nll = _join([_padded(engine.model, batch) for batch in batches])[0]
     rows = [(sample, max(map(len, batch))) for batch in batches for sample in batch]
@@ -167,21 +170,34 @@ def run_loop(name: str, engine: Engine, samples: list[Tensor]) -> Scores:
 
 @torch.inference_mode()
 def _padded(model: PreTrainedModel, samples: list[Tensor], chunked: bool = False, width: int = 0) -> Scores:
-    """One batch, padded to its longest sample or to `width` (no mask without padding): each sample's mean NLL and good_ratio, on the CPU."""
+    """One batch, padded to its longest sample or to `width` (no mask without padding): each sample's mean NLL and
+    good_ratio, on the CPU.
+    """
     ids_BT = pad_sequence(samples, batch_first=True).to(model.device)
     ids_BT = pad(ids_BT, (0, max(0, width - ids_BT.shape[1])))
     lengths_B = torch.tensor([len(sample) for sample in samples], device=model.device)
     valid_BT = torch.arange(ids_BT.shape[1], device=model.device) < lengths_B[:, None]
     mask = None if len(samples) == 1 and not width else valid_BT.long()
-    out = model(ids_BT, attention_mask=mask, output_router_logits=True, use_cache=False, logits_to_keep=1 if chunked else 0, output_hidden_states=chunked)
+    out = model(
+        ids_BT,
+        attention_mask=mask,
+        output_router_logits=True,
+        use_cache=False,
+        logits_to_keep=1 if chunked else 0,
+        output_hidden_states=chunked,
+    )
     later_BT = valid_BT[:, 1:]
     if chunked:
         nll_BT = torch.zeros(later_BT.shape, device=model.device)
         hidden = out.hidden_states[-1][:, :-1][later_BT]
         nll_BT[later_BT] = tiled_nll(hidden, ids_BT[:, 1:][later_BT], model.lm_head)
     else:
-        targets_BT = torch.cat([ids_BT[:, 1:], ids_BT[:, :1]], dim=1)  # the last column is dropped: cheaper than a copy of the logits without it
-        nll_BT = cross_entropy(out.logits.float().flatten(0, 1), targets_BT.flatten(), reduction="none").view_as(ids_BT)[:, :-1]
+        targets_BT = torch.cat(
+            [ids_BT[:, 1:], ids_BT[:, :1]], dim=1
+        )  # the last column is dropped: cheaper than a copy of the logits without it
+        nll_BT = cross_entropy(out.logits.float().flatten(0, 1), targets_BT.flatten(), reduction="none").view_as(
+            ids_BT
+        )[:, :-1]
     good_BT = torch.stack([layer["quality_score"][:, 1:, 0].float().sigmoid() for layer in out.router_logits]).mean(0)
     count_B = lengths_B - 1
     return ((nll_BT * later_BT).sum(1) / count_B).cpu(), ((good_BT * later_BT).sum(1) / count_B).cpu()

@@ -1,4 +1,5 @@
-"""Statistics that nobody collected, in the format of `collect`: Parquet shards with a manifest. For measuring select at any size.
+"""Statistics that nobody collected, in the format of `collect`: Parquet shards with a manifest. For measuring select at
+any size.
 
 S samples of a shard, L layers, E experts, T tokens of a sample.
 """
@@ -34,17 +35,37 @@ def write_statistics(folder: Path, size: Size, seed: int) -> None:
     for first in range(0, size.samples, SHARD_ROWS):
         rows = np.arange(first, min(first + SHARD_ROWS, size.samples))
         columns = _provenance(rows, rng) | _gates(len(rows), size, rng)
-        columns |= _token_level(columns["n_tokens"].to_numpy(), size, rng) if size.tokens else _router(len(rows), size, topics_TD, rng)
+        columns |= (
+            _token_level(columns["n_tokens"].to_numpy(), size, rng)
+            if size.tokens
+            else _router(len(rows), size, topics_TD, rng)
+        )
         shards.append({"file": f"shard-{len(shards):05d}.parquet", "rows": len(rows)})
-        options = {"use_dictionary": ["source_dataset"], "write_statistics": False, "max_rows_per_page": 16}  # as collect writes them
+        options = {
+            "use_dictionary": ["source_dataset"],
+            "write_statistics": False,
+            "max_rows_per_page": 16,
+        }  # as collect writes them
         pq.write_table(pa.table(columns), folder / shards[-1]["file"], compression="zstd", **options)
-    manifest = {"fingerprint": {}, "layers": size.layers, "experts": size.experts, "hidden": 0, "gated": True, "tokens": size.tokens, "shards": shards}
+    manifest = {
+        "fingerprint": {},
+        "layers": size.layers,
+        "experts": size.experts,
+        "hidden": 0,
+        "gated": True,
+        "tokens": size.tokens,
+        "shards": shards,
+    }
     (folder / "manifest.json").write_text(json.dumps(manifest))
 
 
 def _provenance(rows: np.ndarray, rng: np.random.Generator) -> dict[str, pa.Array]:
     n_tokens = np.clip(rng.lognormal(np.log(MEDIAN_TOKENS), 0.7, len(rows)), 2, 2048).astype(np.int32)
-    return {"source_dataset": pa.array([f"set_{row % 4}" for row in rows]), "source_index": pa.array(rows // 4), "n_tokens": pa.array(n_tokens)}
+    return {
+        "source_dataset": pa.array([f"set_{row % 4}" for row in rows]),
+        "source_index": pa.array(rows // 4),
+        "n_tokens": pa.array(n_tokens),
+    }
 
 
 def _gates(rows: int, size: Size, rng: np.random.Generator) -> dict[str, pa.Array]:
@@ -55,7 +76,9 @@ def _gates(rows: int, size: Size, rng: np.random.Generator) -> dict[str, pa.Arra
 
 
 def _router(rows: int, size: Size, topics_TD: np.ndarray, rng: np.random.Generator) -> dict[str, pa.Array]:
-    logits_SD = topics_TD[rng.integers(0, TOPICS, rows)] + NOISE * rng.standard_normal((rows, topics_TD.shape[1]), dtype=np.float32)
+    logits_SD = topics_TD[rng.integers(0, TOPICS, rows)] + NOISE * rng.standard_normal(
+        (rows, topics_TD.shape[1]), dtype=np.float32
+    )
     probs_SLE = np.exp(logits_SD).reshape(rows, size.layers, size.experts)
     return {"router_probs": _lists((probs_SLE / probs_SLE.sum(axis=2, keepdims=True)).reshape(rows, -1))}
 

@@ -1,7 +1,8 @@
 """Whether memory grows with the vocabulary or with the pool: `python -m benchmarks.memory`.
 
-Scores samples with models of different vocabularies, and collects pools of different sizes with a tiny random selector, each in a process
-of its own, and prints peaks of resident memory: beyond the model for the vocabulary, of the whole process for the pool.
+Scores samples with models of different vocabularies, and collects pools of different sizes with a tiny random selector,
+each in a process of its own, and prints peaks of resident memory: beyond the model for the vocabulary, of the whole
+process for the pool.
 """
 
 import argparse
@@ -28,8 +29,8 @@ from mygo.collection.collect import collect
 from mygo.params import CollectParams
 from mygo.runtime import Runtime
 torch.set_num_threads(1)
-collect(CollectParams.model_validate_json(sys.argv[1]), Runtime(torch.device("cpu"), torch.float32, 0, 1), Path("warmed"), Path(sys.argv[2]), Path("out"))
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+collect(CollectParams.model_validate_json(sys.argv[1]), Runtime(torch.device("cpu"), torch.float32, 0, 1),
+Path("warmed"), Path(sys.argv[2]), Path("out")) print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 ROW = """
 import sys, torch
@@ -49,14 +50,18 @@ WORDS = ["amber", "brook", "cedar", "dune", "ember", "frost", "grove", "harbour"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.memory", description="Peak memory against vocabulary and pool.")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.memory", description="Peak memory against vocabulary and pool."
+    )
     parser.add_argument("--samples", type=int, nargs="+", default=[10_000, 100_000])
     parser.add_argument("--vocabulary", type=int, nargs="+", default=[32_000, 64_000, 128_000])
     arguments = parser.parse_args()
     for name in FAMILY:
         for vocabulary in arguments.vocabulary:
             command = [sys.executable, "-c", ROW, name, str(vocabulary)]
-            grown = int(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.split()[-1]) / 2**20
+            grown = (
+                int(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.split()[-1]) / 2**20
+            )
             print(f"{name}, vocabulary {vocabulary:7,}: peak {grown:,.0f} MiB beyond the model")
     with tempfile.TemporaryDirectory() as folder:
         make_selector(Path(folder) / "warmed/epoch_1")
@@ -70,7 +75,13 @@ def make_selector(folder: Path) -> None:
     tokenizer = train_tokenizer([" ".join(WORDS)])
     cls = FAMILIES["select_moe"].causal_lm
     assert cls.config_class is not None
-    shape: dict[str, Any] = {"hidden_size": 64, "intermediate_size": 64, "num_hidden_layers": 4, "num_attention_heads": 4, "num_key_value_heads": 4}
+    shape: dict[str, Any] = {
+        "hidden_size": 64,
+        "intermediate_size": 64,
+        "num_hidden_layers": 4,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 4,
+    }
     shape |= {"vocab_size": len(tokenizer), "num_experts": 8, "num_experts_per_tok": 2, "pad_token_id": 0}
     torch.manual_seed(0)
     model = cls(cls.config_class(**shape))
@@ -82,7 +93,9 @@ def make_pool(folder: Path, samples: int) -> Path:
     """A pool of short conversations."""
     rng = random.Random(0)
     texts = ([" ".join(rng.choices(WORDS, k=rng.randint(1, 20))) for _ in range(2)] for _ in range(samples))
-    chats = ([{"role": "user", "content": question}, {"role": "assistant", "content": answer}] for question, answer in texts)
+    chats = (
+        [{"role": "user", "content": question}, {"role": "assistant", "content": answer}] for question, answer in texts
+    )
     pool = folder / f"pool_{samples}"
     write_pool((Sample("made", i, f"made_{i}", chat, None) for i, chat in enumerate(chats)), pool)
     return pool
@@ -106,7 +119,10 @@ def tiny_params() -> CollectParams:
 def _peak(folder: Path, samples: int) -> float:
     """Peak resident memory in MiB of collecting that many samples."""
     command = [sys.executable, "-c", CHILD, tiny_params().model_dump_json(), str(make_pool(folder, samples))]
-    return int(subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, text=True, check=True).stdout.split()[-1]) / 1024
+    return (
+        int(subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, text=True, check=True).stdout.split()[-1])
+        / 1024
+    )
 
 
 if __name__ == "__main__":

@@ -22,7 +22,9 @@ def sample_level(folder: Path, budget: int, _alpha: float) -> Chosen:
 def token_level(folder: Path, budget: int, alpha: float) -> Chosen:
     """Any alpha: one row per token, weights and weighted sums by groupby."""
     frame = _read(folder, [*KEYS, "n_tokens", "token_nll", "gate_logits"])
-    tokens = pd.DataFrame(np.concatenate([_gates(*pair) for pair in zip(frame["gate_logits"], frame["n_tokens"], strict=True)]))
+    tokens = pd.DataFrame(
+        np.concatenate([_gates(*pair) for pair in zip(frame["gate_logits"], frame["n_tokens"], strict=True)])
+    )
     by_sample = np.repeat(frame.index.to_numpy(), frame["n_tokens"] - 1)
     nll = pd.Series(np.concatenate([np.frombuffer(blob, "<f4") for blob in frame["token_nll"]])).astype(float)
     power = pd.Series(np.exp(alpha * (nll - nll.groupby(by_sample).transform("max"))))
@@ -37,7 +39,9 @@ def _gates(blob: bytes, n_tokens: int) -> np.ndarray:
 
 
 def _read(folder: Path, columns: list[str]) -> pd.DataFrame:
-    return pd.concat([pd.read_parquet(path, columns=columns) for path in sorted(folder.glob("*.parquet"))], ignore_index=True)
+    return pd.concat(
+        [pd.read_parquet(path, columns=columns) for path in sorted(folder.glob("*.parquet"))], ignore_index=True
+    )
 
 
 def _choose(frame: pd.DataFrame, gates: pd.DataFrame, budget: int) -> Chosen:

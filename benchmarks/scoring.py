@@ -1,8 +1,9 @@
 """How fast the pool is graded, against the loops that people write: `python -m benchmarks.scoring` (or `make bench`).
 
-The same random-weight selector and the same samples go through every loop in interleaved rounds; medians are printed, ratios within one
-run, the share of the matmul peak that was measured in the same run, peak memory, and how far each loop's NLL is from one sample at a time.
-On a CPU the models are small and one thread works; `--device cuda` takes the shapes of OLMoE-1B-7B and Qwen3-1.7B in bfloat16.
+The same random-weight selector and the same samples go through every loop in interleaved rounds; medians are printed,
+ratios within one run, the share of the matmul peak that was measured in the same run, peak memory, and how far each
+loop's NLL is from one sample at a time. On a CPU the models are small and one thread works; `--device cuda` takes the
+shapes of OLMoE-1B-7B and Qwen3-1.7B in bfloat16.
 """
 
 import argparse
@@ -19,7 +20,8 @@ from benchmarks.models import flops, random_model, random_samples, sample_length
 from mygo.collection.budget import ENOUGH, RowBudget
 from mygo.collection.engine import Engine
 
-# Dense bfloat16 peaks as their maker states them (FLOP/s), for MFU; other devices are held against the peak that is measured here.
+# Dense bfloat16 peaks as their maker states them (FLOP/s), for MFU; other devices are held against the peak that is
+# measured here.
 STATED_PEAK = {"H200": 989e12, "H100": 989e12, "A100": 312e12, "L40S": 362e12, "4090": 165e12}
 
 
@@ -48,13 +50,17 @@ def main() -> None:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.scoring", description="Scoring speed of ours against other loops.")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.scoring", description="Scoring speed of ours against other loops."
+    )
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--models", nargs="+", choices=["olmoe", "qwen3"], default=["olmoe", "qwen3"])
     parser.add_argument("--loops", nargs="+", help="parts of the names of the loops to run (default: all)")
     parser.add_argument("--ablations", action="store_true", help="ours against ours without one of its techniques")
     parser.add_argument("--samples", type=int, help="default: 24 on a CPU, 512 on a GPU")
-    parser.add_argument("--median", type=float, default=180, help="median length in tokens; lengths are log-normal, sigma 0.9")
+    parser.add_argument(
+        "--median", type=float, default=180, help="median length in tokens; lengths are log-normal, sigma 0.9"
+    )
     parser.add_argument("--row", type=int, help="tokens of a packed row (default: what collect takes)")
     parser.add_argument("--vocabulary", type=int, help="another size of the vocabulary")
     parser.add_argument("--rounds", type=int, default=3)
@@ -65,7 +71,9 @@ def _arguments() -> argparse.Namespace:
     return arguments
 
 
-def _measure(engine: Engine, samples: list[torch.Tensor], loops: list[str], rounds: int) -> tuple[dict[str, Measured], float]:
+def _measure(
+    engine: Engine, samples: list[torch.Tensor], loops: list[str], rounds: int
+) -> tuple[dict[str, Measured], float]:
     """All loops in turn, round after round; after a short warm-up. Returns the matmul peak (FLOP/s) as well."""
     measured = {loop: Measured() for loop in loops}
     peaks: list[float] = []
@@ -109,12 +117,22 @@ def _wait(device: torch.device) -> None:
 
 
 def _print_table(name: str, engine: Engine, lengths: list[int], measured: dict[str, Measured], peak: float) -> None:
-    device = torch.cuda.get_device_name() if engine.model.device.type == "cuda" else f"CPU, {torch.get_num_threads()} thread"
+    device = (
+        torch.cuda.get_device_name() if engine.model.device.type == "cuda" else f"CPU, {torch.get_num_threads()} thread"
+    )
     stated = next((value for key, value in STATED_PEAK.items() if key in device), None)
     work, tokens = flops(engine.model.config, lengths), sum(lengths)
-    print(f"\n{name}: {len(lengths)} samples, {tokens:,} tokens (median {statistics.median(lengths):.0f}), vocabulary {engine.model.config.vocab_size:,}")
-    print(f"{device}; rows of {engine.budget.tokens:,} tokens; matmul peak {peak / 1e9:,.0f} GFLOP/s" + (f", stated {stated / 1e9:,.0f}" if stated else ""))
-    print(f"| {'loop':31s} | tokens/s | ours is | of the peak | {'MFU | ' if stated else ''}peak memory | NLL differs |")
+    print(
+        f"\n{name}: {len(lengths)} samples, {tokens:,} tokens (median {statistics.median(lengths):.0f}), "
+        f"vocabulary {engine.model.config.vocab_size:,}"
+    )
+    print(
+        f"{device}; rows of {engine.budget.tokens:,} tokens; matmul peak {peak / 1e9:,.0f} GFLOP/s"
+        + (f", stated {stated / 1e9:,.0f}" if stated else "")
+    )
+    print(
+        f"| {'loop':31s} | tokens/s | ours is | of the peak | {'MFU | ' if stated else ''}peak memory | NLL differs |"
+    )
     print(f"| --- | ---: | ---: | ---: | {'---: | ' if stated else ''}---: | ---: |")
     ours = statistics.median(measured[OURS].seconds)
     reference = next(iter(measured.values())).scores
@@ -125,7 +143,10 @@ def _print_table(name: str, engine: Engine, lengths: list[int], measured: dict[s
         difference = float((result.scores[0] - reference[0]).abs().max())
         mfu = f"{work / seconds / stated:.1%} | " if stated else ""
         memory = f"{result.memory / 2**20:,.0f} MiB"
-        print(f"| {loop:31s} | {tokens / seconds:,.0f} | {seconds / ours:.2f} x | {work / seconds / peak:.1%} | {mfu}{memory} | {difference:.1e} |")
+        print(
+            f"| {loop:31s} | {tokens / seconds:,.0f} | {seconds / ours:.2f} x | {work / seconds / peak:.1%} | "
+            f"{mfu}{memory} | {difference:.1e} |"
+        )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""How fast is select, next to pandas and scikit-learn doing the same on the same statistics? One thread, interleaved rounds, medians.
+"""How fast is select, next to pandas and scikit-learn doing the same on the same statistics? One thread, interleaved
+rounds, medians.
 
-Scores start from the shards on disk and end at the rows that are kept. Clustering starts from features in memory; both sides run the
-same number of iterations. Memory is what the work takes on top of its inputs. Stops
+Scores start from the shards on disk and end at the rows that are kept. Clustering starts from features in memory; both
+sides run the same number of iterations. Memory is what the work takes on top of its inputs. Stops
 with an error if the results differ: scores by more than 1e-6, kept rows at all, inertia by more than 1 %.
 
     OMP_NUM_THREADS=1 python -m benchmarks.selection
@@ -58,7 +59,12 @@ class Contest:
 
 def ours_chosen(folder: Path, budget: int, alpha: float) -> Chosen:
     recorded = open_statistics(folder)
-    keys = pa.concat_tables([pq.read_table(folder / shard.file, columns=["source_dataset", "source_index"]) for shard in recorded.manifest.shards])
+    keys = pa.concat_tables(
+        [
+            pq.read_table(folder / shard.file, columns=["source_dataset", "source_index"])
+            for shard in recorded.manifest.shards
+        ]
+    )
     score = normalised_mean(layer_gates(recorded, alpha), 1e-8, 0.0)
     ranked = rank_rows(preference(score, "highest"), keys)
     return score, top(ranked, np.zeros(len(ranked)), budget, np.random.default_rng(SEED))
@@ -69,7 +75,14 @@ def ours_clustered(x_RD: np.ndarray, k: int, iterations: int) -> np.ndarray:
 
 
 def peer_clustered(x_RD: np.ndarray, k: int, iterations: int, init: Any) -> np.ndarray:
-    options: dict[str, Any] = {"init": init, "n_init": 1, "max_iter": iterations, "tol": 0, "algorithm": "lloyd", "random_state": SEED}
+    options: dict[str, Any] = {
+        "init": init,
+        "n_init": 1,
+        "max_iter": iterations,
+        "tol": 0,
+        "algorithm": "lloyd",
+        "random_state": SEED,
+    }
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that it did not converge
         return np.asarray(KMeans(k, **options).fit(x_RD).labels_)
@@ -143,7 +156,9 @@ def run(contests: list[Contest], rounds: int) -> float:
 
 
 def print_table(contests: list[Contest], rounds: int) -> None:
-    memory = [(extra_memory(contest.ours), extra_memory(contest.peer)) for contest in contests]  # before the timings leave freed memory behind
+    memory = [
+        (extra_memory(contest.ours), extra_memory(contest.peer)) for contest in contests
+    ]  # before the timings leave freed memory behind
     peak = run(contests, rounds)
     print("| what | peer | ours s | peer s | ours is | ours MiB | peer MiB | share of peak, ours / peer | results |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
@@ -151,16 +166,30 @@ def print_table(contests: list[Contest], rounds: int) -> None:
         ours, peer = contest.seconds
         verdict = f"{peer / ours:.2f}x as fast" if ours <= peer else f"SLOWER, {ours / peer:.2f}x the time"
         share = f"{contest.gflop[0] / ours / peak:.0%} / {contest.gflop[1] / peer / peak:.0%}" if contest.gflop else ""
-        cells = [contest.name, contest.peer_name, f"{ours:.3f}", f"{peer:.3f}", verdict, f"{ours_mib:,.0f}", f"{peer_mib:,.0f}", share, contest.result]
+        cells = [
+            contest.name,
+            contest.peer_name,
+            f"{ours:.3f}",
+            f"{peer:.3f}",
+            verdict,
+            f"{ours_mib:,.0f}",
+            f"{peer_mib:,.0f}",
+            share,
+            contest.result,
+        ]
         print("| " + " | ".join(cells) + " |")
-    print(f"\nmatmul peak {peak:.0f} GFLOP/s (float32, {MATMUL} x {MATMUL}, best of {rounds} rounds); seconds are medians of {rounds} rounds")
+    print(
+        f"\nmatmul peak {peak:.0f} GFLOP/s (float32, {MATMUL} x {MATMUL}, best of {rounds} rounds); seconds are "
+        f"medians of {rounds} rounds"
+    )
 
 
 def clustering(x_RD: np.ndarray, k: int, iterations: int, start_rows: int) -> list[Contest]:
-    """scikit-learn on all rows from our start, so that its iterations count (ours also draws that start); on a few rows from its own
-    k-means++, as one would call it (on all of them that alone takes ten times as long as the iterations).
+    """scikit-learn on all rows from our start, so that its iterations count (ours also draws that start); on a few rows
+    from its own k-means++, as one would call it (on all of them that alone takes ten times as long as the iterations).
 
-    Only similarities count as work: 2 x rows x features x clusters an iteration, and scikit-learn assigns once more at the end.
+    Only similarities count as work: 2 x rows x features x clusters an iteration, and scikit-learn assigns once more at
+    the end.
     """
     start_KD = spherical_kmeans(x_RD, k, np.random.default_rng(SEED), 0).centre_KD
     contests = []
@@ -176,8 +205,16 @@ def clustering(x_RD: np.ndarray, k: int, iterations: int, start_rows: int) -> li
 def choosing(folder: Path, size: Size, ratio: float) -> Contest:
     budget = budget_of(ratio, size.samples)
     alpha, peer = (0.5, pandas_selection.token_level) if size.tokens else (1.0, pandas_selection.sample_level)
-    title = f"score, rank, top {budget:,} of {size.samples:,}, {'token' if size.tokens else 'sample'} level, alpha {alpha}"
-    return Contest(title, "pandas", partial(ours_chosen, folder, budget, alpha), partial(peer, folder, budget, alpha), compare_choices)
+    title = (
+        f"score, rank, top {budget:,} of {size.samples:,}, {'token' if size.tokens else 'sample'} level, alpha {alpha}"
+    )
+    return Contest(
+        title,
+        "pandas",
+        partial(ours_chosen, folder, budget, alpha),
+        partial(peer, folder, budget, alpha),
+        compare_choices,
+    )
 
 
 def report(folder: Path, args: argparse.Namespace) -> None:

@@ -1,7 +1,8 @@
 """Is the mini world sensitive to the data? Fine-tune the target on samples chosen by their *true* label and measure it.
 
-For every seed a new world, a new base model, and three adapters trained on the same number of samples: all clean, random, all
-corrupted. This is what a perfect selection could gain there; no strategy sees the labels. Prints a Markdown table.
+For every seed a new world, a new base model, and three adapters trained on the same number of samples: all clean,
+random, all corrupted. This is what a perfect selection could gain there; no strategy sees the labels. Prints a Markdown
+table.
 
     python -m benchmarks.sensitivity --seeds 0 1 2
 """
@@ -31,13 +32,19 @@ def accuracies(params: Params, seed: int, folder: Path) -> dict[str, float]:
     runtime = start_runtime(seed)
     world = build(params.prepare.mini_world, seed)
     build_base_models(world, folder / "base", seed, params.prepare.mini_world.pretrain_steps, ["qwen3"])
-    write_benchmark(world.questions(), {"name": "mini_world", "prompt": "continuation", "groups": dict(world.groups)}, folder / "benchmark")
+    write_benchmark(
+        world.questions(),
+        {"name": "mini_world", "prompt": "continuation", "groups": dict(world.groups)},
+        folder / "benchmark",
+    )
     target = params.finetune.model_copy(update={"base_model": str(folder / "base/qwen3")})
     result: dict[str, float] = {}
     for group in GROUPS:
         _write_selected(world, group, params.select.ratio, seed, folder / "selected.jsonl")
         fine_tune(target, runtime, seed, folder / "selected.jsonl", folder / group, folder / "plots")
-        measured = evaluate_target(params.model_copy(update={"finetune": target, "seed": seed}), runtime, folder / group, folder / "benchmark")
+        measured = evaluate_target(
+            params.model_copy(update={"finetune": target, "seed": seed}), runtime, folder / group, folder / "benchmark"
+        )
         assert measured is not None
         scores = summarise(measured)["mmlu"]
         result |= {"base": scores["base_acc"], group: scores["acc"]}
@@ -59,7 +66,9 @@ def _belongs(sample: Sample, group: str) -> bool:
 def table(by_seed: dict[int, dict[str, float]]) -> str:
     columns = ("base", *GROUPS)
     lines = ["| seed | base model | clean | random | corrupted |", "| --- | --- | --- | --- | --- |"]
-    lines += [f"| {seed} | " + " | ".join(f"{row[name]:.3f}" for name in columns) + " |" for seed, row in by_seed.items()]
+    lines += [
+        f"| {seed} | " + " | ".join(f"{row[name]:.3f}" for name in columns) + " |" for seed, row in by_seed.items()
+    ]
     means = [np.mean([row[name] for row in by_seed.values()]) for name in columns]
     return "\n".join([*lines, "| mean | " + " | ".join(f"{mean:.3f}" for mean in means) + " |"])
 

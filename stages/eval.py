@@ -1,7 +1,9 @@
 """Evaluate the fine-tuned target and its base side by side with lm-eval.
 
-In:  `finetune.base_model`, data/adapter (PEFT), data/benchmark (MMLU-format questions), the section `eval` of params.yaml
-Out: data/eval (lm-eval's results and the outcome of every question), metrics/eval.json (accuracy of both, gain, standard
+In:  `finetune.base_model`, data/adapter (PEFT), data/benchmark (MMLU-format questions), the section `eval` of
+params.yaml
+Out: data/eval (lm-eval's results and the outcome of every question), metrics/eval.json (accuracy of both, gain,
+standard
      errors), plots/eval/subjects.csv (accuracy of both by subject)
 
 Run `python -m stages.eval`, or `accelerate launch -m stages.eval` to share the questions among devices.
@@ -21,7 +23,9 @@ def main() -> None:
     from mygo.evaluation.report import subject_rows, summarise, write_results
     from mygo.runtime import start_runtime
 
-    results = evaluate_target(params, start_runtime(params.seed), adapter=Path("data/adapter"), benchmark=Path("data/benchmark"))
+    results = evaluate_target(
+        params, start_runtime(params.seed), adapter=Path("data/adapter"), benchmark=Path("data/benchmark")
+    )
     if results is None:  # another process of the launch writes
         return
     write_results(results, Path("data/eval"))

@@ -18,7 +18,14 @@ def main() -> None:
     from mygo.training.finetune import fine_tune
 
     runtime = start_runtime(params.seed)
-    metrics = fine_tune(params.finetune, runtime, params.seed, Path("data/selected/selected.jsonl"), Path("data/adapter"), Path("plots/finetune"))
+    metrics = fine_tune(
+        params.finetune,
+        runtime,
+        params.seed,
+        Path("data/selected/selected.jsonl"),
+        Path("data/adapter"),
+        Path("plots/finetune"),
+    )
     if runtime.is_main:
         write_metrics("metrics/finetune.json", metrics)
 

@@ -1,7 +1,8 @@
 """Warm up the gates.
 
 In:  data/selector/, data/warmup_pool/
-Out: data/warmed/epoch_1/ ... epoch_N/ and digests.json, metrics/warmup.json, plots/warmup/ (loss parts, good_ratio per layer)
+Out: data/warmed/epoch_1/ ... epoch_N/ and digests.json, metrics/warmup.json, plots/warmup/ (loss parts, good_ratio per
+layer)
 """
 
 from pathlib import Path
@@ -18,7 +19,15 @@ def main() -> None:
     from mygo.training.warmup import warm_up
 
     runtime = start_runtime(params.seed)
-    report = warm_up(params.warmup, runtime, params.seed, Path("data/selector"), Path("data/warmup_pool"), Path("data/warmed"), Path("plots/warmup"))
+    report = warm_up(
+        params.warmup,
+        runtime,
+        params.seed,
+        Path("data/selector"),
+        Path("data/warmup_pool"),
+        Path("data/warmed"),
+        Path("plots/warmup"),
+    )
     if runtime.is_main:
         write_metrics("metrics/warmup.json", report.metrics)
         write_plot("plots/warmup/good_ratio.csv", report.good_ratio)

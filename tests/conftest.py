@@ -11,7 +11,9 @@ SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """The folder of real data sets that may lie beside the repository; a test that needs it skips where it is absent."""
+    """The folder of real data sets that may lie beside the repository; a test that needs it skips where it is
+    absent.
+    """
     if not SHARED.is_dir():
         pytest.skip("the real data sets (../shared/data) are not here")
     return SHARED
@@ -57,7 +59,13 @@ def tiny_selector(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempP
     cls = FAMILIES[request.param].causal_lm
     moe = {"num_experts": 4, "num_experts_per_tok": 2} if request.param == "select_moe" else {"head_dim": 8}
     torch.manual_seed(0)
-    shape = {"vocab_size": len(tokenizer), "hidden_size": 32, "intermediate_size": 16, "num_hidden_layers": 2, "num_attention_heads": 4}
+    shape = {
+        "vocab_size": len(tokenizer),
+        "hidden_size": 32,
+        "intermediate_size": 16,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+    }
     model = cls(cls.config_class(**shape, num_key_value_heads=4, quality_gate_init_std=1.0, pad_token_id=0, **moe))
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)

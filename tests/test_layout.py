@@ -1,4 +1,6 @@
-"""Rules about the repository itself: who imports whom, params.yaml equals conf, what dvc.yaml names exists, files stay small."""
+"""Rules about the repository itself: who imports whom, params.yaml equals conf, what dvc.yaml names exists, files stay
+small.
+"""
 
 import ast
 from pathlib import Path
@@ -26,7 +28,11 @@ MAY_IMPORT = {  # DESIGN: rooms below, never a sideways workflow
     "collection": BELOW | {"params", "workdir", "runtime", "data", "models"},
     "evaluation": BELOW | {"params", "workdir", "runtime", "data", "models"},
 }
-FOREIGN = {"data": {"torch", "transformers", "peft"}, "selection": {"torch", "transformers", "peft", "datasets"}, "models": {"peft", "datasets"}}
+FOREIGN = {
+    "data": {"torch", "transformers", "peft"},
+    "selection": {"torch", "transformers", "peft", "datasets"},
+    "models": {"peft", "datasets"},
+}
 WORKFLOWS = ("preparation", "models", "training", "collection", "selection", "evaluation")
 
 
@@ -45,7 +51,9 @@ def room(path: Path) -> str:
     return path.relative_to(ROOT / "src/mygo").parts[0].removesuffix(".py")
 
 
-@pytest.mark.parametrize("path", [p for p in sources("src") if room(p) != "__init__"], ids=lambda p: str(p.relative_to(ROOT)))
+@pytest.mark.parametrize(
+    "path", [p for p in sources("src") if room(p) != "__init__"], ids=lambda p: str(p.relative_to(ROOT))
+)
 def test_rooms_import_only_what_stands_below_them(path):
     ours = {name.split(".")[1] for name in imported(path) if name.startswith("mygo.")}
     assert ours <= MAY_IMPORT[room(path)] | {room(path)}
@@ -64,7 +72,11 @@ def test_a_stage_is_thin_and_uses_one_room(path):
     assert len(path.read_text().splitlines()) - len(docstring.splitlines()) <= 40
 
 
-@pytest.mark.parametrize("path", [*sources("src"), *sources("stages"), *sources("tests"), *sources("benchmarks")], ids=lambda p: str(p.relative_to(ROOT)))
+@pytest.mark.parametrize(
+    "path",
+    [*sources("src"), *sources("stages"), *sources("tests"), *sources("benchmarks")],
+    ids=lambda p: str(p.relative_to(ROOT)),
+)
 def test_files_stay_small(path):
     assert len(path.read_text().splitlines()) <= 250
 
@@ -80,7 +92,12 @@ def test_params_yaml_is_the_composition_of_the_defaults():
 
 def choices() -> list[str]:
     groups = ("selector", "data", "target", "select", "launch")
-    return [f"{group}={path.stem}" for group in groups for path in sorted((ROOT / "conf" / group).glob("*.yaml")) if path.stem != "base"]
+    return [
+        f"{group}={path.stem}"
+        for group in groups
+        for path in sorted((ROOT / "conf" / group).glob("*.yaml"))
+        if path.stem != "base"
+    ]
 
 
 @pytest.mark.parametrize("choice", choices())
@@ -117,11 +134,24 @@ def test_published_settings_are_kept():
     params = check_params(composed("selector=olmoe_1b_7b", "target=llama2_7b"))
     assert (params.warmup.learning_rate, params.warmup.epochs, params.warmup.quality_loss.weight) == (1e-4, 4, 0.01)
     lora = params.finetune.lora
-    assert (lora.r, lora.alpha, params.finetune.learning_rate, params.finetune.batch_size, params.finetune.epochs) == (128, 512, 2e-5, 128, 4)
+    assert (lora.r, lora.alpha, params.finetune.learning_rate, params.finetune.batch_size, params.finetune.epochs) == (
+        128,
+        512,
+        2e-5,
+        128,
+        4,
+    )
     params = check_params(composed("selector=qwen3_1_7b", "target=qwen2_5_1_5b"))
     assert (params.warmup.learning_rate, params.warmup.epochs, params.warmup.quality_loss.weight) == (3e-4, 2, 1.0)
     tuned = params.finetune
-    assert (tuned.lora.r, tuned.lora.alpha, tuned.batch_size, tuned.epochs, tuned.lr_scheduler, tuned.warmup_ratio) == (128, 256, 64, 3, "cosine", 0.03)
+    assert (tuned.lora.r, tuned.lora.alpha, tuned.batch_size, tuned.epochs, tuned.lr_scheduler, tuned.warmup_ratio) == (
+        128,
+        256,
+        64,
+        3,
+        "cosine",
+        0.03,
+    )
 
 
 def test_every_stage_has_a_script_a_key_and_a_class():
@@ -140,7 +170,9 @@ def test_dvc_yaml_names_files_that_exist_and_describes_every_stage():
 
 @pytest.mark.parametrize("name", ["prepare", "convert", "warmup", "collect", "select", "finetune", "eval"])
 def test_the_deps_of_a_stage_hold_all_code_that_decides_its_outputs(name):
-    """Follow the imports of the stage's script; whatever it reaches must stand in `deps`, but for the rooms that decide no output."""
+    """Follow the imports of the stage's script; whatever it reaches must stand in `deps`, but for the rooms that decide
+    no output.
+    """
     decides_nothing = {"errors", "params", "metrics", "workdir", "runtime"}
     deps = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"][name]["deps"]
     reached, queue = set(), [ROOT / "stages" / f"{name}.py"]
@@ -153,4 +185,8 @@ def test_the_deps_of_a_stage_hold_all_code_that_decides_its_outputs(name):
                 if found not in reached and room(found) not in decides_nothing:
                     reached.add(found)
                     queue.append(found)
-    assert [str(path.relative_to(ROOT)) for path in reached if not any(path.is_relative_to(ROOT / dep) for dep in deps) and path.name != "__init__.py"] == []
+    assert [
+        str(path.relative_to(ROOT))
+        for path in reached
+        if not any(path.is_relative_to(ROOT / dep) for dep in deps) and path.name != "__init__.py"
+    ] == []

@@ -11,8 +11,13 @@ from mygo.metrics import write_metrics, write_plot
 
 def test_metrics_are_sorted_rounded_and_end_with_a_newline(tmp_path):
     path = tmp_path / "new" / "a.json"
-    write_metrics(path, {"b": 1 / 3, "a": {"y": np.float32(0.1), "x": np.int64(3)}, "c": [True, None, "größer"], "d": -1e-9})
-    expected = '{\n  "a": {\n    "x": 3,\n    "y": 0.1\n  },\n  "b": 0.333333,\n  "c": [\n    true,\n    null,\n    "größer"\n  ],\n  "d": 0.0\n}\n'
+    write_metrics(
+        path, {"b": 1 / 3, "a": {"y": np.float32(0.1), "x": np.int64(3)}, "c": [True, None, "größer"], "d": -1e-9}
+    )
+    expected = (
+        '{\n  "a": {\n    "x": 3,\n    "y": 0.1\n  },\n  "b": 0.333333,\n  '
+        '"c": [\n    true,\n    null,\n    "größer"\n  ],\n  "d": 0.0\n}\n'
+    )
     assert path.read_text(encoding="utf-8") == expected
 
 
@@ -20,7 +25,9 @@ def test_metrics_are_sorted_rounded_and_end_with_a_newline(tmp_path):
 def test_not_finite_is_refused_by_name_and_leaves_the_old_file(tmp_path, value):
     path = tmp_path / "a.json"
     write_metrics(path, {"loss": 1})
-    with pytest.raises(UserError, match=r"a\.json: outer\.losses\[1\]: got (nan|inf|-inf); a metric takes a finite number"):
+    with pytest.raises(
+        UserError, match=r"a\.json: outer\.losses\[1\]: got (nan|inf|-inf); a metric takes a finite number"
+    ):
         write_metrics(path, {"outer": {"losses": [1.0, value]}})
     assert json.loads(path.read_text()) == {"loss": 1}
     assert [file.name for file in tmp_path.iterdir()] == ["a.json"]
@@ -33,7 +40,9 @@ def test_what_json_cannot_hold_is_refused(tmp_path):
 
 def test_plot_rows(tmp_path):
     path = tmp_path / "new" / "a.csv"
-    write_plot(path, [{"step": 1, "loss": 2 / 3, "name": "a,b"}, {"name": None, "loss": np.float64(0.5), "step": np.int64(2)}])
+    write_plot(
+        path, [{"step": 1, "loss": 2 / 3, "name": "a,b"}, {"name": None, "loss": np.float64(0.5), "step": np.int64(2)}]
+    )
     assert path.read_bytes() == b'step,loss,name\n1,0.666667,"a,b"\n2,0.5,\n'
 
 

@@ -28,15 +28,24 @@ def params_with(key: str, value: object) -> dict:
         ("select.ratio", 0, "select.ratio: got 0; takes greater than 0"),
         ("select.ratio", "a lot", "select.ratio: got 'a lot'; takes a valid number"),
         ("select.ratio", float("nan"), "select.ratio: got nan; takes a finite number"),
-        ("select.strategy", "topk", "select.strategy: got 'topk'; takes 'top', 'cluster_round_robin', 'random' or 'full'"),
+        (
+            "select.strategy",
+            "topk",
+            "select.strategy: got 'topk'; takes 'top', 'cluster_round_robin', 'random' or 'full'",
+        ),
         ("select.clusters", 0, "select.clusters: got 0; takes greater than or equal to 1"),
         ("select.clusters", 2.5, "select.clusters: got 2.5; takes a valid integer"),
-        ("select.strategy", "cluster_round_robin", "select: strategy cluster_round_robin needs select.clusters, a number of 1 or more; got null"),
+        (
+            "select.strategy",
+            "cluster_round_robin",
+            "select: strategy cluster_round_robin needs select.clusters, a number of 1 or more; got null",
+        ),
         ("seed", True, "seed: got True; takes a valid integer"),
         (
             "select.ratoi",
             0.1,
-            "select.ratoi: unknown key; did you mean ratio? select takes alpha, clusters, eps, good_label, order, ratio, score, strategy, tau",
+            "select.ratoi: unknown key; did you mean ratio? select takes alpha, clusters, eps, good_label, "
+            "order, ratio, score, strategy, tau",
         ),
         ("collect.checkpoint", "first", "collect.checkpoint: got 'first'; takes a valid integer or 'last'"),
         ("warmup.batch_size", 5, "warmup: batch_size 5 is not a multiple of micro_batch_size"),

@@ -1,4 +1,6 @@
-"""The mini world is sensitive to the data: with the truth known, clean samples must visibly beat random ones and the base model."""
+"""The mini world is sensitive to the data: with the truth known, clean samples must visibly beat random ones and the
+base model.
+"""
 
 from pathlib import Path
 

@@ -2,7 +2,16 @@
 
 import pytest
 
-from mygo.workdir import FINGERPRINT_FILE, atomic_folder, digest, hash_folder, open_workdir, publish, sync_rename, write_atomically
+from mygo.workdir import (
+    FINGERPRINT_FILE,
+    atomic_folder,
+    digest,
+    hash_folder,
+    open_workdir,
+    publish,
+    sync_rename,
+    write_atomically,
+)
 
 
 def test_a_folder_that_fails_leaves_what_was_there(tmp_path):

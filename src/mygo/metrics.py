@@ -1,4 +1,6 @@
-"""Metrics and plot files that `dvc metrics` and `dvc plots` read: sorted keys, rounded, finite, complete or not there at all."""
+"""Metrics and plot files that `dvc metrics` and `dvc plots` read: sorted keys, rounded, finite, complete or not there
+at all.
+"""
 
 import csv
 import io
@@ -20,7 +22,10 @@ def write_metrics(path: str | Path, values: Mapping[str, Any]) -> None:
 
     Raises `UserError` naming the first key whose number is not finite, and `TypeError` for what JSON cannot hold.
     """
-    _write(Path(path), json.dumps(_rounded(values, str(path)), sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    _write(
+        Path(path),
+        json.dumps(_rounded(values, str(path)), sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False) + "\n",
+    )
 
 
 def write_plot(path: str | Path, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -11,7 +11,9 @@ from accelerate.utils import parse_flag_from_env, set_seed
 
 @dataclass(frozen=True)
 class Runtime:
-    """Where and how this process computes. `dtype` is what `auto` means here: bfloat16 where the device computes in it, else float32."""
+    """Where and how this process computes. `dtype` is what `auto` means here: bfloat16 where the device computes in it,
+    else float32.
+    """
 
     device: torch.device
     dtype: torch.dtype
@@ -32,7 +34,9 @@ class Runtime:
 
 
 def start_runtime(seed: int) -> Runtime:
-    """Seed everything, ask torch for deterministic kernels, and read the device from `accelerate launch` (or find one without it)."""
+    """Seed everything, ask torch for deterministic kernels, and read the device from `accelerate launch` (or find one
+    without it).
+    """
     # It does not look at the flag by itself, nor does it join several processes unless told that they have no GPU.
     state = PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU") or not torch.cuda.is_available())
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
@@ -40,7 +44,9 @@ def start_runtime(seed: int) -> Runtime:
     set_seed(seed)
     torch.use_deterministic_algorithms(True, warn_only=True)
     if state.num_processes > 1:
-        atexit.register(state.destroy_process_group)  # threads of the group that live on may abort the process at its end
+        atexit.register(
+            state.destroy_process_group
+        )  # threads of the group that live on may abort the process at its end
     device = torch.device(state.device or "cpu")
     device = torch.device("cpu") if device.type == "cpu" else device  # which may come with an index
     if device.type == "cpu" and state.num_processes == 1:

@@ -1,7 +1,8 @@
-"""Work that survives a crash: folders named by a fingerprint of what they are made from, files and folders that appear complete or not at all.
+"""Work that survives a crash: folders named by a fingerprint of what they are made from, files and folders that appear
+complete or not at all.
 
-DVC deletes a stage's outputs before it runs and keeps none of an interrupted one, so long stages write to `work/<stage>/<fingerprint>/`,
-which git and DVC ignore, and rename the finished folder to the output at the end.
+DVC deletes a stage's outputs before it runs and keeps none of an interrupted one, so long stages write to
+`work/<stage>/<fingerprint>/`, which git and DVC ignore, and rename the finished folder to the output at the end.
 """
 
 import hashlib
@@ -36,7 +37,8 @@ def hash_folder(folder: Path, ignore: tuple[str, ...] = ()) -> str:
 def workdir_of(stage: str, fingerprint: Mapping[str, Any]) -> Path:
     """The work folder of a stage for exactly these inputs, whether it is there or not.
 
-    It lies in the real repository (`DVC_ROOT`) also when DVC runs the stage in a temporary copy, so that a run can be picked up there.
+    It lies in the real repository (`DVC_ROOT`) also when DVC runs the stage in a temporary copy, so that a run can be
+    picked up there.
     """
     return Path(os.environ.get("DVC_ROOT", ".")) / "work" / stage / digest(dict(fingerprint))
 

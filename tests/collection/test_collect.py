@@ -1,4 +1,6 @@
-"""Collect: shards that survive a kill, never serve another model, and do not depend on what a sample was batched with."""
+"""Collect: shards that survive a kill, never serve another model, and do not depend on what a sample was batched
+with.
+"""
 
 import json
 import os
@@ -24,7 +26,15 @@ from mygo.params import CollectParams
 from mygo.runtime import Runtime
 
 PARAMS = CollectParams(
-    checkpoint="last", tokens_per_batch=128, max_length=48, shard_size=16, tokens=True, answer_alone=False, base_model=None, revision=None, dtype="float32"
+    checkpoint="last",
+    tokens_per_batch=128,
+    max_length=48,
+    shard_size=16,
+    tokens=True,
+    answer_alone=False,
+    base_model=None,
+    revision=None,
+    dtype="float32",
 )
 CPU = Runtime(torch.device("cpu"), torch.float32, 0, 1)
 
@@ -44,7 +54,11 @@ def test_statistics_are_one_to_one_with_the_pool(tiny_selector, pool, tmp_path, 
     assert table["id"].to_pylist() == [f"made_{i}" for i in range(len(conversations))]
     manifest = json.loads((tmp_path / "out/manifest.json").read_text())
     assert [shard["rows"] for shard in manifest["shards"]] == [16, 16, 8]
-    assert (manifest["layers"], manifest["gated"], manifest["experts"]) == (2, True, 4 if "select_moe" in str(tiny_selector) else 0)
+    assert (manifest["layers"], manifest["gated"], manifest["experts"]) == (
+        2,
+        True,
+        4 if "select_moe" in str(tiny_selector) else 0,
+    )
     for i in range(len(table)):
         tokens = table["n_tokens"][i].as_py()
         nll = np.frombuffer(table["token_nll"][i].as_py(), np.float32)
@@ -70,12 +84,18 @@ def test_a_sample_does_not_depend_on_its_row(tiny_selector, pool, tmp_path):
         np.testing.assert_allclose(a[name], b[name], atol=1e-4)
 
 
-def test_other_params_model_or_data_never_reuse_shards(tiny_selector, pool, tmp_path, conversations, write_pool_of, monkeypatch):
+def test_other_params_model_or_data_never_reuse_shards(
+    tiny_selector, pool, tmp_path, conversations, write_pool_of, monkeypatch
+):
     from mygo.collection import collect as module
 
     scored: list[int] = []
     score = module.score_shard
-    monkeypatch.setattr(module, "score_shard", lambda engine, encoder, shard, *rest: scored.append(shard.index) or score(engine, encoder, shard, *rest))
+    monkeypatch.setattr(
+        module,
+        "score_shard",
+        lambda engine, encoder, shard, *rest: scored.append(shard.index) or score(engine, encoder, shard, *rest),
+    )
     monkeypatch.setattr(module, "publish", lambda work, out: None)
 
     def shards_scored(params: CollectParams, folder: Path) -> int:
@@ -140,7 +160,10 @@ def token_column(folder: Path, name: str) -> list[np.ndarray]:
 
 def test_answers_alone_are_scored_on_request(tiny_selector, pool, tmp_path):
     collect(PARAMS.model_copy(update={"answer_alone": True}), CPU, tiny_selector.parent, pool, tmp_path / "out")
-    alone, means = token_column(tmp_path / "out", "token_nll_answer_alone"), columns(tmp_path / "out", "nll_answer_alone", "nll_answer")
+    alone, means = (
+        token_column(tmp_path / "out", "token_nll_answer_alone"),
+        columns(tmp_path / "out", "nll_answer_alone", "nll_answer"),
+    )
     for i, nll in enumerate(alone):
         if len(nll):
             assert means["nll_answer_alone"][i] == pytest.approx(nll.mean(), abs=1e-5)
@@ -159,7 +182,9 @@ def test_answers_alone_are_scored_on_request(tiny_selector, pool, tmp_path):
 
 @pytest.mark.parametrize("tiny_selector", ["select_moe"], indirect=True)
 def test_any_causal_language_model_scores_the_pool(tiny_selector, pool, tmp_path):
-    plain = LlamaForCausalLM(LlamaConfig(vocab_size=400, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=48))
+    plain = LlamaForCausalLM(
+        LlamaConfig(vocab_size=400, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=48)
+    )
     plain.save_pretrained(tmp_path / "llama")
     AutoTokenizer.from_pretrained(tiny_selector).save_pretrained(tmp_path / "llama")
     params = PARAMS.model_copy(update={"base_model": str(tmp_path / "llama")})
@@ -188,7 +213,9 @@ def test_noise_in_place_of_the_experts_is_the_same_in_every_row(tiny_selector, p
 @pytest.mark.slow
 @pytest.mark.parametrize("tiny_selector", ["select_moe"], indirect=True)
 def test_killed_at_ten_random_moments_it_repeats_one_shard_at_most(tiny_selector, pool, tmp_path):
-    """After every kill each complete shard is still there, byte for byte, and the end is what one uninterrupted run gives."""
+    """After every kill each complete shard is still there, byte for byte, and the end is what one uninterrupted run
+    gives.
+    """
     params = PARAMS.model_copy(update={"shard_size": 2})
     command = [sys.executable, "-c", SCRIPT, params.model_dump_json(), str(tiny_selector.parent), str(pool)]
     moments = random.Random(0)
@@ -202,7 +229,10 @@ def test_killed_at_ten_random_moments_it_repeats_one_shard_at_most(tiny_selector
         time.sleep(moments.uniform(0.5, 4))  # the first time it is loading, then scoring, then writing
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
-        now = {path.name: (path.stat().st_mtime_ns, path.read_bytes()) for path in Path("work").glob("collect/*/shard-*.parquet")}
+        now = {
+            path.name: (path.stat().st_mtime_ns, path.read_bytes())
+            for path in Path("work").glob("collect/*/shard-*.parquet")
+        }
         assert kept.items() <= now.items()
         scored = Path("scored").read_text().split() if Path("scored").exists() else []
         assert len(scored) - len(now) <= lost + 1  # scored and not yet written: one at most

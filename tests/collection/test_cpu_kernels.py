@@ -12,11 +12,20 @@ from mygo.collection.cpu_attention import suits_blocks
 from mygo.collection.cpu_kernels import CpuKernels, rms_norm, rotate, silu_times_, swiglu
 from mygo.collection.nll import online_logsumexp, plain_logsumexp
 
-SHAPE = {"vocab_size": 101, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "intermediate_size": 48}
+SHAPE = {
+    "vocab_size": 101,
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "intermediate_size": 48,
+}
 
 
 def test_cpu_kernels_are_used_only_where_they_say_the_same():
-    """Llama and Qwen3 rotate and norm in the plain way; GPT-2 does neither. Within the block the library's own names are ours."""
+    """Llama and Qwen3 rotate and norm in the plain way; GPT-2 does neither. Within the block the library's own names
+    are ours.
+    """
     llama = CpuKernels(LlamaForCausalLM(LlamaConfig(**SHAPE)))
     assert [module.__name__ for module in llama.modules] == [modeling_llama.__name__]
     assert llama.forwards == [(modeling_llama.LlamaRMSNorm, rms_norm), (modeling_llama.LlamaMLP, swiglu)]
@@ -34,9 +43,14 @@ def test_cpu_kernels_are_used_only_where_they_say_the_same():
 
 
 @pytest.mark.parametrize("tokens", [3, 5000])  # in one piece, in several
-@pytest.mark.parametrize(("turned", "library"), [(64, modeling_llama.apply_rotary_pos_emb), (16, modeling_gpt_neox.apply_rotary_pos_emb)])
+@pytest.mark.parametrize(
+    ("turned", "library"), [(64, modeling_llama.apply_rotary_pos_emb), (16, modeling_gpt_neox.apply_rotary_pos_emb)]
+)
 def test_rotations_of_all_and_of_part_of_a_head(tokens, turned, library):
-    q, k, cos, sin = (torch.randn(shape) for shape in ((1, 4, tokens, 64), (1, 2, tokens, 64), (1, tokens, turned), (1, tokens, turned)))
+    q, k, cos, sin = (
+        torch.randn(shape)
+        for shape in ((1, 4, tokens, 64), (1, 2, tokens, 64), (1, tokens, turned), (1, tokens, turned))
+    )
     torch.testing.assert_close(rotate(q, k, cos, sin), library(q, k, cos, sin), atol=1e-5, rtol=0)
     beside = rotate(q.transpose(1, 2), k.transpose(1, 2), cos, sin, unsqueeze_dim=2)
     torch.testing.assert_close([x.transpose(1, 2) for x in beside], list(library(q, k, cos, sin)), atol=1e-5, rtol=0)
@@ -84,16 +98,23 @@ def test_attention_in_blocks_equals_the_library_on_each_sample(kv_heads):
     assert [suits_blocks(q, length) for length in lengths] == [False] + [True] * 7 + [False] * 4
     out, _ = packed_attention(torch.nn.Identity(), q, k, v, None, segments=Segments.of(lengths, q.device), scaling=0.3)
     parts = zip(*(x.split(lengths, dim=2) for x in (q, k, v)), strict=True)
-    expected = [scaled_dot_product_attention(*part, is_causal=True, scale=0.3, enable_gqa=True).transpose(1, 2) for part in parts]
+    expected = [
+        scaled_dot_product_attention(*part, is_causal=True, scale=0.3, enable_gqa=True).transpose(1, 2)
+        for part in parts
+    ]
     torch.testing.assert_close(out, torch.cat(expected, dim=1), atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("level", [0.0, -100.0, 200.0])  # exponentials of the latter two leave float32: they are shifted
+@pytest.mark.parametrize(
+    "level", [0.0, -100.0, 200.0]
+)  # exponentials of the latter two leave float32: they are shifted
 def test_logsumexp_of_tiles(level):
     logits = torch.randn(20, 50) * 5 + level
     expected = torch.logsumexp(logits.double(), 1).float()
     for way in (plain_logsumexp, online_logsumexp):
-        torch.testing.assert_close(way(iter(logits.clone().split(16, dim=1))), expected, atol=2e-5 if level else 1e-5, rtol=0)
+        torch.testing.assert_close(
+            way(iter(logits.clone().split(16, dim=1))), expected, atol=2e-5 if level else 1e-5, rtol=0
+        )
 
 
 @pytest.mark.parametrize("row", [[-100.0] * 50, [100.0] * 50, [0.0] * 16 + [200.0] * 34])
@@ -101,7 +122,9 @@ def test_sums_that_float32_does_not_hold_are_left_to_the_online_way(row):
     logits = torch.randn(20, 50)
     logits[3] = torch.tensor(row)
     assert plain_logsumexp(iter(logits.clone().split(16, dim=1))) is None
-    torch.testing.assert_close(online_logsumexp(iter(logits.clone().split(16, dim=1))), torch.logsumexp(logits, 1), atol=1e-4, rtol=0)
+    torch.testing.assert_close(
+        online_logsumexp(iter(logits.clone().split(16, dim=1))), torch.logsumexp(logits, 1), atol=1e-4, rtol=0
+    )
 
 
 def test_what_is_not_a_number_stays_so():

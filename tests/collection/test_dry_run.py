@@ -12,13 +12,24 @@ from mygo.params import CollectParams
 from mygo.runtime import Runtime
 
 PARAMS = CollectParams(
-    checkpoint="last", tokens_per_batch=128, max_length=48, shard_size=16, tokens=True, answer_alone=True, base_model=None, revision=None, dtype="float32"
+    checkpoint="last",
+    tokens_per_batch=128,
+    max_length=48,
+    shard_size=16,
+    tokens=True,
+    answer_alone=True,
+    base_model=None,
+    revision=None,
+    dtype="float32",
 )
 CPU = Runtime(torch.device("cpu"), torch.float32, 0, 1)
 
 
 def lines_of(report: str) -> dict[str, str]:
-    return dict(line.split(maxsplit=1) if not line.startswith("on disk") else ("on disk", line[9:]) for line in report.splitlines())
+    return dict(
+        line.split(maxsplit=1) if not line.startswith("on disk") else ("on disk", line[9:])
+        for line in report.splitlines()
+    )
 
 
 def test_it_counts_what_collecting_then_does(tiny_selector, conversations, write_pool_of, tmp_path):
@@ -44,7 +55,9 @@ def test_the_estimate_of_the_disk_is_near(tiny_selector, conversations, write_po
 
 
 @pytest.mark.parametrize("tiny_selector", ["select_moe"], indirect=True)
-def test_shards_that_are_done_are_not_counted_in_the_time(tiny_selector, conversations, write_pool_of, tmp_path, monkeypatch):
+def test_shards_that_are_done_are_not_counted_in_the_time(
+    tiny_selector, conversations, write_pool_of, tmp_path, monkeypatch
+):
     from mygo.collection import collect as module
 
     monkeypatch.setattr(module, "publish", lambda work, out: None)

@@ -29,7 +29,14 @@ from mygo.collection.engine import Engine
 from mygo.data.encoding import Encoded
 from mygo.errors import UserError
 
-SHAPE = {"vocab_size": 101, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "intermediate_size": 48}
+SHAPE = {
+    "vocab_size": 101,
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "intermediate_size": 48,
+}
 QUARTER = {"rope_type": "default", "partial_rotary_factor": 0.25, "rope_theta": 1e4}  # of each head turns
 NEOX = SHAPE | {"head_dim": 16, "num_attention_heads": 2}
 NOT_GATED = {
@@ -38,7 +45,11 @@ NOT_GATED = {
     "gpt2": lambda: GPT2LMHeadModel(GPT2Config(vocab_size=101, n_embd=32, n_layer=2, n_head=4, n_positions=64)),
     "gpt_neox": lambda: GPTNeoXForCausalLM(GPTNeoXConfig(**NEOX, rope_parameters=QUARTER)),
     "mistral, window 8": lambda: MistralForCausalLM(MistralConfig(**SHAPE, sliding_window=8)),
-    "mamba2": lambda: Mamba2ForCausalLM(Mamba2Config(vocab_size=101, hidden_size=32, num_hidden_layers=2, num_heads=8, head_dim=8, state_size=8, n_groups=1)),
+    "mamba2": lambda: Mamba2ForCausalLM(
+        Mamba2Config(
+            vocab_size=101, hidden_size=32, num_hidden_layers=2, num_heads=8, head_dim=8, state_size=8, n_groups=1
+        )
+    ),
 }
 LENGTHS = [3, 30, 1, 12, 12, 25, 2]
 
@@ -50,7 +61,9 @@ def make(name: str, tokens: int = 40) -> Engine:
 
 def texts(lengths=LENGTHS):
     generator = torch.Generator().manual_seed(1)
-    return [torch.randint(5, 101, (length,), generator=generator) for length in lengths], [torch.arange(length) >= length // 2 for length in lengths]
+    return [torch.randint(5, 101, (length,), generator=generator) for length in lengths], [
+        torch.arange(length) >= length // 2 for length in lengths
+    ]
 
 
 def nll_of(engine: Engine, ids, answers) -> dict[int, torch.Tensor]:
@@ -80,20 +93,29 @@ def test_models_without_gates_say_what_the_library_says(name, capsys):
 
 def test_the_log_says_why_rows_are_padded(capsys):
     make("mistral, window 8")
-    expected = "MistralForCausalLM is scored in padded rows with dense attention, because its sliding window of 8 tokens is shorter than collect.max_length, 48"
+    expected = (
+        "MistralForCausalLM is scored in padded rows with dense attention, because its sliding window of 8 tokens is "
+        "shorter than collect.max_length, 48"
+    )
     assert expected in capsys.readouterr().err
 
 
 def test_a_model_that_turns_out_not_to_pack_is_padded(monkeypatch, capsys):
     engine, (ids, answers) = make("llama"), texts()
-    monkeypatch.setattr(type(engine.model.model.layers[0].self_attn), "forward", _with_capped_logits(type(engine.model.model.layers[0].self_attn).forward))
+    monkeypatch.setattr(
+        type(engine.model.model.layers[0].self_attn),
+        "forward",
+        _with_capped_logits(type(engine.model.model.layers[0].self_attn).forward),
+    )
     assert engine.self_test(ids, answers) < 1e-5
     assert not engine.packed
     assert "no capped logits" in capsys.readouterr().err
 
 
 def _with_capped_logits(forward):
-    return lambda self, *args, **kwargs: forward(self, *args, **(kwargs | {"softcap": 30.0} if "segments" in kwargs else kwargs))
+    return lambda self, *args, **kwargs: forward(
+        self, *args, **(kwargs | {"softcap": 30.0} if "segments" in kwargs else kwargs)
+    )
 
 
 def out_of_memory_above(limit: int, calls: list[int]):
@@ -124,13 +146,17 @@ def test_out_of_memory_halves_the_row_and_loses_no_sample(monkeypatch, tmp_path,
     assert sorted(halved) == sorted(whole)
     for i in whole:
         torch.testing.assert_close(halved[i], whole[i], atol=1e-5, rtol=0)
-    assert RowBudget.start(64, engine.model, 1, tmp_path / "tokens.json").tokens == 27  # the next run begins with what this one learnt
+    assert (
+        RowBudget.start(64, engine.model, 1, tmp_path / "tokens.json").tokens == 27
+    )  # the next run begins with what this one learnt
 
 
 def test_a_sample_too_large_for_the_memory_is_named(monkeypatch):
     engine, (ids, answers) = make("llama"), texts()
     monkeypatch.setattr(module, "score_row", out_of_memory_above(20, []))
-    with pytest.raises(UserError, match=r"a sample of 30 tokens alone does not fit into memory; lower collect\.max_length"):
+    with pytest.raises(
+        UserError, match=r"a sample of 30 tokens alone does not fit into memory; lower collect\.max_length"
+    ):
         engine.score(ids, answers)
 
 
@@ -150,8 +176,8 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from mygo.collection.budget import RowBudget
 from mygo.collection.engine import Engine
 torch.set_num_threads(1)
-model = LlamaForCausalLM(LlamaConfig(vocab_size=64, hidden_size=512, intermediate_size=8192, num_hidden_layers=1, num_attention_heads=4))
-engine = Engine(model.eval(), 64, RowBudget(2**13))
+model = LlamaForCausalLM(LlamaConfig(vocab_size=64, hidden_size=512, intermediate_size=8192, num_hidden_layers=1,
+num_attention_heads=4)) engine = Engine(model.eval(), 64, RowBudget(2**13))
 ids = [torch.arange(64) % 60 for _ in range(2**7)]
 answers = [torch.ones(64, dtype=torch.bool) for _ in ids]
 engine.self_test(ids, answers)
@@ -172,8 +198,15 @@ def test_a_real_lack_of_memory_is_survived():
 
 def test_automatic_rows_shrink_with_the_free_memory(monkeypatch):
     model = NOT_GATED["llama"]()
-    # 4 x (12 x 32 + 3 x 48 + 3 x 32 + 2 x 8) = 2,560 bytes a token; half of the free memory for 2,048, 1,024 and 512 of them
-    for free, tokens in ((2**40, 2048), (2560 * 2048 * 2, 2048), (2560 * 2048 * 2 - 1, 1024), (2560 * 1024, 512), (1, 256)):
+    # 4 x (12 x 32 + 3 x 48 + 3 x 32 + 2 x 8) = 2,560 bytes a token; half of the free memory for 2,048, 1,024 and 512 of
+    # them
+    for free, tokens in (
+        (2**40, 2048),
+        (2560 * 2048 * 2, 2048),
+        (2560 * 2048 * 2 - 1, 1024),
+        (2560 * 1024, 512),
+        (1, 256),
+    ):
         monkeypatch.setattr("psutil.virtual_memory", lambda free=free: type("Memory", (), {"available": free}))
         assert tokens_that_fit(model, 1) == tokens
     monkeypatch.setattr("psutil.virtual_memory", lambda: type("Memory", (), {"available": 2560 * 2048 * 2}))
@@ -193,7 +226,11 @@ def test_answers_stand_alone_behind_a_start_token():
 
 def test_the_nll_of_an_answer_alone_is_that_of_the_library():
     engine = make("llama")
-    chats = [encoded([1, 5, 6, 7, 8, 9, 10], [0, 0, 1, 1, 0, 0, 1]), encoded([1, 5], [0, 0]), encoded([1, 50, 60, 70], [0, 1, 1, 1])]
+    chats = [
+        encoded([1, 5, 6, 7, 8, 9, 10], [0, 0, 1, 1, 0, 0, 1]),
+        encoded([1, 5], [0, 0]),
+        encoded([1, 50, 60, 70], [0, 1, 1, 1]),
+    ]
     scored = score_answers_alone(engine, chats, start=2)
     plain = NOT_GATED["llama"]().eval()
     plain.load_state_dict(engine.model.state_dict())

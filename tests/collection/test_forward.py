@@ -31,7 +31,9 @@ def samples(model, lengths=LENGTHS):
 
 
 def alone(model, ids):
-    """Per-token NLL, gate logits [L, T], router logits [L, T, E] and last hidden state of one sample, by the library's own forward."""
+    """Per-token NLL, gate logits [L, T], router logits [L, T, E] and last hidden state of one sample, by the library's
+    own forward.
+    """
     model.set_attn_implementation("sdpa")
     with torch.no_grad():
         out = model(ids[None], output_router_logits=True, output_hidden_states=True, use_cache=False)
@@ -55,10 +57,16 @@ def test_a_packed_row_equals_one_by_one(model):
             torch.testing.assert_close(row.answer_nll_S[i], nll[answers[i][1:]].mean(), atol=1e-5, rtol=0)
             good = torch.sigmoid(gates[:, 1:])
             torch.testing.assert_close(row.gate_mean_SL[i], good.mean(1), atol=1e-5, rtol=0)
-            torch.testing.assert_close(row.gate_weighted_SL[i], (good * torch.softmax(nll, 0)).sum(1), atol=1e-5, rtol=0)
+            torch.testing.assert_close(
+                row.gate_weighted_SL[i], (good * torch.softmax(nll, 0)).sum(1), atol=1e-5, rtol=0
+            )
         if routers:
-            torch.testing.assert_close(row.router_logits_S[i], torch.cat([r.mean(0) for r in routers]), atol=1e-5, rtol=0)
-            torch.testing.assert_close(row.router_probs_S[i], torch.cat([torch.softmax(r, -1).mean(0) for r in routers]), atol=1e-5, rtol=0)
+            torch.testing.assert_close(
+                row.router_logits_S[i], torch.cat([r.mean(0) for r in routers]), atol=1e-5, rtol=0
+            )
+            torch.testing.assert_close(
+                row.router_probs_S[i], torch.cat([torch.softmax(r, -1).mean(0) for r in routers]), atol=1e-5, rtol=0
+            )
         else:
             torch.testing.assert_close(row.hidden_mean_SD[i], hidden.mean(0), atol=1e-5, rtol=0)
 
@@ -106,7 +114,9 @@ def test_padded_rows_say_what_packed_ones_do(model):
     padded = score_row(model, ids, answers, gated=True, packed=False)
     for name, value in vars(packed).items():
         if value is not None:
-            torch.testing.assert_close(getattr(padded, name), value, atol=2e-3 if name == "gate_LN" else 1e-5, rtol=0, equal_nan=True)
+            torch.testing.assert_close(
+                getattr(padded, name), value, atol=2e-3 if name == "gate_LN" else 1e-5, rtol=0, equal_nan=True
+            )
 
 
 def test_experts_on_a_cpu_say_what_the_library_says(model):
@@ -120,8 +130,17 @@ def test_experts_on_a_cpu_say_what_the_library_says(model):
 
 def test_the_self_test_sees_samples_that_see_each_other(model, monkeypatch):
     ids, answers = samples(model)
-    assert compare_with_one_by_one(model, ids, answers, gated=True, packed=True, attention="sdpa", kernels=CpuKernels(model)) < 1e-5
+    assert (
+        compare_with_one_by_one(
+            model, ids, answers, gated=True, packed=True, attention="sdpa", kernels=CpuKernels(model)
+        )
+        < 1e-5
+    )
     whole = attention._per_segment
-    monkeypatch.setattr(attention, "_per_segment", lambda q, k, v, lengths, scaling: whole(q, k, v, (sum(lengths),), scaling))
+    monkeypatch.setattr(
+        attention, "_per_segment", lambda q, k, v, lengths, scaling: whole(q, k, v, (sum(lengths),), scaling)
+    )
     with pytest.raises(UserError, match="differs from one-by-one scoring"):
-        compare_with_one_by_one(model, ids, answers, gated=True, packed=True, attention="sdpa", kernels=CpuKernels(model))
+        compare_with_one_by_one(
+            model, ids, answers, gated=True, packed=True, attention="sdpa", kernels=CpuKernels(model)
+        )

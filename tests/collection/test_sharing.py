@@ -17,9 +17,19 @@ from mygo.collection.sharing import Claims, by_cost
 from mygo.params import CollectParams
 from mygo.runtime import Runtime
 
-one_family = pytest.mark.parametrize("tiny_selector", ["select_moe"], indirect=True)  # sharing does not look at the model
+one_family = pytest.mark.parametrize(
+    "tiny_selector", ["select_moe"], indirect=True
+)  # sharing does not look at the model
 PARAMS = CollectParams(
-    checkpoint="last", tokens_per_batch=128, max_length=48, shard_size=5, tokens=True, answer_alone=False, base_model=None, revision=None, dtype="float32"
+    checkpoint="last",
+    tokens_per_batch=128,
+    max_length=48,
+    shard_size=5,
+    tokens=True,
+    answer_alone=False,
+    base_model=None,
+    revision=None,
+    dtype="float32",
 )  # forty samples: eight shards
 SCRIPT = """
 import sys, time, torch
@@ -36,14 +46,25 @@ def slow(engine, encoder, shard, *rest):
 module.score_shard = slow
 rank, processes = int(sys.argv[4]), int(sys.argv[5])
 runtime = Runtime(torch.device("cpu"), torch.float32, rank, processes)
-module.collect(CollectParams.model_validate_json(sys.argv[1]), runtime, Path(sys.argv[2]), Path(sys.argv[3]), Path("out"))
+module.collect(CollectParams.model_validate_json(sys.argv[1]), runtime, Path(sys.argv[2]), Path(sys.argv[3]),
+Path("out"))
 """
 
 
 @pytest.fixture
 def start(tiny_selector, pool):
     def start(rank: int, processes: int, delay: float) -> subprocess.Popen:
-        command = [sys.executable, "-c", SCRIPT, PARAMS.model_dump_json(), str(tiny_selector.parent), str(pool), str(rank), str(processes), str(delay)]
+        command = [
+            sys.executable,
+            "-c",
+            SCRIPT,
+            PARAMS.model_dump_json(),
+            str(tiny_selector.parent),
+            str(pool),
+            str(rank),
+            str(processes),
+            str(delay),
+        ]
         return subprocess.Popen(command, stderr=subprocess.DEVNULL)
 
     return start

@@ -20,14 +20,23 @@ def read_back(folder, split):
 
 
 def test_text_stays_text_through_csv_and_parquet(tmp_path):
-    write_csv(tmp_path / "in", "test", "odd_words", '"Which, of\n""these""?",None,NA,0,nan,D\n\nTrue or false?,TRUE,, 1.0 ,null,A\n')
+    write_csv(
+        tmp_path / "in",
+        "test",
+        "odd_words",
+        '"Which, of\n""these""?",None,NA,0,nan,D\n\nTrue or false?,TRUE,, 1.0 ,null,A\n',
+    )
     write_benchmark(read_csv_benchmark(tmp_path / "in"), MMLU, tmp_path / "out")
     assert read_back(tmp_path / "out", "test") == [
         {"question": 'Which, of\n"these"?', "subject": "odd_words", "choices": ["None", "NA", "0", "nan"], "answer": 3},
         {"question": "True or false?", "subject": "odd_words", "choices": ["TRUE", "", " 1.0 ", "null"], "answer": 0},
     ]
     assert read_back(tmp_path / "out", "dev") == []  # allowed: only few-shot prompts need dev
-    assert json.loads((tmp_path / "out" / "benchmark.json").read_text()) == {"name": "mmlu", "prompt": "mmlu", "groups": None}
+    assert json.loads((tmp_path / "out" / "benchmark.json").read_text()) == {
+        "name": "mmlu",
+        "prompt": "mmlu",
+        "groups": None,
+    }
 
 
 def test_subjects_are_in_order_of_name_and_questions_in_order_of_file(tmp_path):
@@ -86,4 +95,6 @@ def test_mmlu_is_read_whole_and_gives_the_same_bytes_twice(tmp_path, shared_data
         write_benchmark(questions, MMLU, tmp_path / name)
     for split in SPLITS:
         assert read_back(tmp_path / "one", split) == questions[split]
-        assert (tmp_path / "one" / f"{split}.parquet").read_bytes() == (tmp_path / "two" / f"{split}.parquet").read_bytes()
+        assert (tmp_path / "one" / f"{split}.parquet").read_bytes() == (
+            tmp_path / "two" / f"{split}.parquet"
+        ).read_bytes()

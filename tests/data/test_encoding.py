@@ -1,4 +1,6 @@
-"""Encoding: what is predicted, masks from offsets, templates, truncation; token by token against hand-written expectations."""
+"""Encoding: what is predicted, masks from offsets, templates, truncation; token by token against hand-written
+expectations.
+"""
 
 import numpy as np
 import pytest
@@ -16,7 +18,8 @@ CHATML = (
 # Drops thoughts from all answers but the last, as reasoning models' templates do.
 FORGETFUL = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n"
-    "{% if m.role == 'assistant' and not loop.last %}{{ m.content.split('</think>')[-1] }}{% else %}{{ m.content }}{% endif %}<|im_end|>\n{% endfor %}"
+    "{% if m.role == 'assistant' and not loop.last %}{{ m.content.split('</think>')[-1] }}{% else %}{{ m.content "
+    "}}{% endif %}<|im_end|>\n{% endfor %}"
 )
 
 
@@ -26,7 +29,9 @@ def byte_tokenizer(template: str | None = None) -> PreTrainedTokenizerFast:
     tokenizer = Tokenizer(models.BPE(vocab={letter: i for i, letter in enumerate(alphabet)}, merges=[]))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
-    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|end|>", additional_special_tokens=["<|im_start|>", "<|im_end|>"])
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, eos_token="<|end|>", additional_special_tokens=["<|im_start|>", "<|im_end|>"]
+    )
     fast.chat_template = template
     return fast
 
@@ -57,7 +62,9 @@ def test_answer_marks_the_assistant_whatever_is_predicted():
 def test_an_answer_that_repeats_the_question_is_found_by_place_not_by_text():
     chat = [{"role": "user", "content": "echo"}, {"role": "assistant", "content": "echo"}]
     encoded = Encoder(byte_tokenizer(), 1000, "assistant").encode([chat])[0]
-    assert np.flatnonzero(encoded.predicted).tolist() == list(range(len("<|user|>\necho\n<|assistant|>\n"), len("<|user|>\necho\n<|assistant|>\necho") + 1))
+    assert np.flatnonzero(encoded.predicted).tolist() == list(
+        range(len("<|user|>\necho\n<|assistant|>\n"), len("<|user|>\necho\n<|assistant|>\necho") + 1)
+    )
 
 
 def test_a_template_that_trims_still_gets_its_masks():
@@ -67,7 +74,8 @@ def test_a_template_that_trims_still_gets_its_masks():
 
 def test_a_template_that_rewrites_the_last_turn_falls_back_to_prefixes():
     template = CHATML.replace(
-        "{{ m.content | trim }}", "{% if m.role == 'assistant' %}{{ m.content.split('</think>')[-1] }}{% else %}{{ m.content }}{% endif %}"
+        "{{ m.content | trim }}",
+        "{% if m.role == 'assistant' %}{{ m.content.split('</think>')[-1] }}{% else %}{{ m.content }}{% endif %}",
     )
     chat = [{"role": "user", "content": "Hi?"}, {"role": "assistant", "content": "hm</think>Yo."}]
     assert marked(Encoder(byte_tokenizer(template), 1000, "assistant"), chat) == "Yo.<|im_end|>\n"
@@ -86,7 +94,9 @@ def test_truncation_cuts_at_max_length_and_says_so():
 
 
 def test_the_first_token_is_never_predicted():
-    encoded = Encoder(byte_tokenizer("{{ messages[0].content }}"), 1000, "full").encode([[{"role": "assistant", "content": "Yo"}]])[0]
+    encoded = Encoder(byte_tokenizer("{{ messages[0].content }}"), 1000, "full").encode(
+        [[{"role": "assistant", "content": "Yo"}]]
+    )[0]
     assert encoded.predicted.tolist() == [False, True]
     assert encoded.answer.tolist() == [False, True]
 
@@ -102,7 +112,10 @@ def test_spans_survive_random_contents():
     letters = list("ab \n<|>üß漢🙂'\"{}")
     for _ in range(50):
         contents = ["x" + "".join(rng.choice(letters, 12)) + "y" for _ in range(4)]
-        chat = [{"role": role, "content": content} for role, content in zip(["user", "assistant"] * 2, contents, strict=True)]
+        chat = [
+            {"role": role, "content": content}
+            for role, content in zip(["user", "assistant"] * 2, contents, strict=True)
+        ]
         for template in (None, CHATML):
             text, turns = render(byte_tokenizer(template), chat)
             assert [text[slice(*span)] for _, span in turns] == contents

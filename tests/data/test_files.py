@@ -25,8 +25,14 @@ def rows_of(path, content):
 
 
 @pytest.mark.parametrize("name", ["a.jsonl", "a.json", "a.ndjson"])
-@pytest.mark.parametrize("content", [LINES, json.dumps(ROWS).encode(), json.dumps(ROWS, indent=4).encode()], ids=["lines", "array", "pretty"])
-@pytest.mark.parametrize(("ending", "compress"), [("", bytes), (".gz", gzip.compress), (".zst", zstandard.compress)], ids=["plain", "gz", "zst"])
+@pytest.mark.parametrize(
+    "content", [LINES, json.dumps(ROWS).encode(), json.dumps(ROWS, indent=4).encode()], ids=["lines", "array", "pretty"]
+)
+@pytest.mark.parametrize(
+    ("ending", "compress"),
+    [("", bytes), (".gz", gzip.compress), (".zst", zstandard.compress)],
+    ids=["plain", "gz", "zst"],
+)
 def test_json_is_read_by_content_whatever_its_ending(tmp_path, name, content, ending, compress):
     assert rows_of(tmp_path / (name + ending), compress(content)) == NUMBERED
 
@@ -37,11 +43,23 @@ def test_parquet_rows(tmp_path):
 
 
 def test_lines_are_counted_as_an_editor_counts_and_blank_ones_are_no_rows(tmp_path):
-    assert rows_of(tmp_path / "a.jsonl", b'\xef\xbb\xbf{"a":1}\r\n\r\n  \n{"a":2}\r\n\n') == [Row(1, {"a": 1}), Row(4, {"a": 2})]
+    assert rows_of(tmp_path / "a.jsonl", b'\xef\xbb\xbf{"a":1}\r\n\r\n  \n{"a":2}\r\n\n') == [
+        Row(1, {"a": 1}),
+        Row(4, {"a": 2}),
+    ]
 
 
 def test_a_bad_line_is_a_row_with_a_reason(tmp_path):
-    bad = [b'{"a":', b'{"a":"\xff"}', b'{"a":"\\ud800"}', b'{"a":"\x00"}', b'{"a":NaN}', b"[" * 100_000, b"{}{}", b"nonsense"]
+    bad = [
+        b'{"a":',
+        b'{"a":"\xff"}',
+        b'{"a":"\\ud800"}',
+        b'{"a":"\x00"}',
+        b'{"a":NaN}',
+        b"[" * 100_000,
+        b"{}{}",
+        b"nonsense",
+    ]
     rows = rows_of(tmp_path / "a.jsonl", b"\n".join([b'{"a":0}', *bad, b'{"a":"\\u0000"}']))
     assert [row.line for row in rows] == list(range(1, 11))
     assert (rows[0].value, rows[-1].value) == ({"a": 0}, {"a": "\x00"})
@@ -67,7 +85,24 @@ def test_text_of_parquet_that_is_not_utf8_costs_only_its_row(tmp_path):
 
 def test_no_bytes_crash_the_reader():
     rng = random.Random(0)
-    pieces = [b"{", b"}", b"[", b"]", b'"', b":", b",", b"\n", b"\r\n", b"\x00", b"\xff", b"\xef\xbb\xbf", b'{"text":"a"}', b"\\u12", b"1e999", b" "]
+    pieces = [
+        b"{",
+        b"}",
+        b"[",
+        b"]",
+        b'"',
+        b":",
+        b",",
+        b"\n",
+        b"\r\n",
+        b"\x00",
+        b"\xff",
+        b"\xef\xbb\xbf",
+        b'{"text":"a"}',
+        b"\\u12",
+        b"1e999",
+        b" ",
+    ]
     bad_arrays = 0
     for _ in range(3000):
         content = b"".join(rng.choices(pieces, k=rng.randrange(12)))
@@ -109,8 +144,20 @@ def touch(folder, *names):
 
 
 def test_a_folder_gives_its_data_files_in_order_of_name(tmp_path):
-    touch(tmp_path, "b.jsonl.gz", "a/x.parquet", "README.md", ".hidden.jsonl", ".cache/y.jsonl", "data.csv", "x.parquet.gz")
-    assert [(file.name, file.source_dataset) for file in find_files(tmp_path)] == [("a/x.parquet", "x"), ("b.jsonl.gz", "b")]
+    touch(
+        tmp_path,
+        "b.jsonl.gz",
+        "a/x.parquet",
+        "README.md",
+        ".hidden.jsonl",
+        ".cache/y.jsonl",
+        "data.csv",
+        "x.parquet.gz",
+    )
+    assert [(file.name, file.source_dataset) for file in find_files(tmp_path)] == [
+        ("a/x.parquet", "x"),
+        ("b.jsonl.gz", "b"),
+    ]
 
 
 def test_less_layout_names_the_data_set_after_its_folder(tmp_path):
@@ -125,11 +172,18 @@ def test_equal_names_are_told_apart_by_their_path(tmp_path):
 
 def test_a_single_file(tmp_path):
     touch(tmp_path, "x.json.zst")
-    assert [tuple(file) for file in find_files(tmp_path / "x.json.zst")] == [(tmp_path / "x.json.zst", "x.json.zst", "x")]
+    assert [tuple(file) for file in find_files(tmp_path / "x.json.zst")] == [
+        (tmp_path / "x.json.zst", "x.json.zst", "x")
+    ]
 
 
 @pytest.mark.parametrize(
-    ("name", "problem"), [("nowhere", "does not exist"), ("data.csv", "is not of a known format"), ("folder", "holds no file of a known format")]
+    ("name", "problem"),
+    [
+        ("nowhere", "does not exist"),
+        ("data.csv", "is not of a known format"),
+        ("folder", "holds no file of a known format"),
+    ],
 )
 def test_a_path_without_data_is_refused(tmp_path, name, problem):
     touch(tmp_path, "data.csv", "folder/README.md")

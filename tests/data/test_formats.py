@@ -15,14 +15,34 @@ def assistant(text):
 
 GOOD = [
     ("messages", {"messages": [user("Hi"), assistant("Ho")]}, [user("Hi"), assistant("Ho")]),
-    ("messages", {"messages": [{"role": "system", "content": "Be kind"}, assistant("Ho")]}, [{"role": "system", "content": "Be kind"}, assistant("Ho")]),
-    ("messages", {"messages": [{"role": "system", "content": " "}, user("Hi"), assistant(" Ho\n")]}, [user("Hi"), assistant(" Ho\n")]),
-    ("sharegpt", {"conversations": [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Ho", "weight": None}]}, [user("Hi"), assistant("Ho")]),
-    ("sharegpt", {"conversations": [{"role": "User", "content": "Hi"}, {"role": "assistant", "content": "Ho"}]}, [user("Hi"), assistant("Ho")]),
+    (
+        "messages",
+        {"messages": [{"role": "system", "content": "Be kind"}, assistant("Ho")]},
+        [{"role": "system", "content": "Be kind"}, assistant("Ho")],
+    ),
+    (
+        "messages",
+        {"messages": [{"role": "system", "content": " "}, user("Hi"), assistant(" Ho\n")]},
+        [user("Hi"), assistant(" Ho\n")],
+    ),
+    (
+        "sharegpt",
+        {"conversations": [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Ho", "weight": None}]},
+        [user("Hi"), assistant("Ho")],
+    ),
+    (
+        "sharegpt",
+        {"conversations": [{"role": "User", "content": "Hi"}, {"role": "assistant", "content": "Ho"}]},
+        [user("Hi"), assistant("Ho")],
+    ),
     ("alpaca", {"instruction": "Add", "input": "1, 2", "output": "3"}, [user("Add\n\n1, 2"), assistant("3")]),
     ("alpaca", {"instruction": "Add", "input": "  ", "output": "3"}, [user("Add"), assistant("3")]),
     ("alpaca", {"instruction": "Add", "output": "3"}, [user("Add"), assistant("3")]),
-    ("alpaca", {"instruction": "When?", "context": "In 2000.", "response": "2000"}, [user("When?\n\nIn 2000."), assistant("2000")]),
+    (
+        "alpaca",
+        {"instruction": "When?", "context": "In 2000.", "response": "2000"},
+        [user("When?\n\nIn 2000."), assistant("2000")],
+    ),
     ("prompt_completion", {"prompt": "A", "completion": "B<|endoftext|>"}, [user("A"), assistant("B<|endoftext|>")]),
     ("text", {"text": "Once upon a time\x00"}, [assistant("Once upon a time\x00")]),
 ]
@@ -46,7 +66,11 @@ BAD = [
     ("messages", {"messages": [user("Hi"), assistant(" \n\t")]}, "a turn has no text"),
     ("messages", {"messages": [user(""), assistant("Ho")]}, "a turn has no text"),
     ("messages", {"messages": [user("Hi"), assistant(None)]}, "a turn's content is missing"),
-    ("messages", {"messages": [user("Hi"), assistant([{"type": "text", "text": "Ho"}])]}, "a turn's content is of type list, not text"),
+    (
+        "messages",
+        {"messages": [user("Hi"), assistant([{"type": "text", "text": "Ho"}])]},
+        "a turn's content is of type list, not text",
+    ),
     ("messages", {"messages": [user("Hi"), {"role": "tool", "content": "42"}, assistant("Ho")]}, "unknown role 'tool'"),
     ("messages", {"messages": [user("Hi"), {"content": "Ho"}]}, "unknown role 'None'"),
     ("messages", {"messages": [user("Hi"), "Ho"]}, "a turn is of type str, not an object"),
@@ -79,13 +103,17 @@ def test_a_row_of_no_format_names_its_columns():
         detect_format({"question": "q", "answer": "a"})
 
 
-@pytest.mark.parametrize(("value", "expected"), [("a", "a"), (7, "7"), (0, "0"), (True, None), (1.5, None), (None, None), ("", None), ([], None)])
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [("a", "a"), (7, "7"), (0, "0"), (True, None), (1.5, None), (None, None), ("", None), ([], None)],
+)
 def test_only_text_and_whole_numbers_are_ids(value, expected):
     assert row_id({"id": value}) == expected
 
 
 @pytest.mark.parametrize(
-    ("value", "expected"), [(None, None), ("", ""), ("good", "good"), (True, "true"), (False, "false"), (1, "1"), (0.1, "0.1"), (4.0, "4.0")]
+    ("value", "expected"),
+    [(None, None), ("", ""), ("good", "good"), (True, "true"), (False, "false"), (1, "1"), (0.1, "0.1"), (4.0, "4.0")],
 )
 def test_labels_become_text(value, expected):
     assert label_text(value) == expected

@@ -18,11 +18,24 @@ from mygo.params import HubBenchmark, HubDataset, load_params
 
 PARAMS = Path(__file__).resolve().parents[2] / "params.yaml"
 COMMIT = "c0ffee" + "0" * 34
-LINES = [{"messages": [{"role": "user", "content": f"q{number}"}, {"role": "assistant", "content": f"a{number}"}], "id": None} for number in range(5)]
+LINES = [
+    {
+        "messages": [{"role": "user", "content": f"q{number}"}, {"role": "assistant", "content": f"a{number}"}],
+        "id": None,
+    }
+    for number in range(5)
+]
 
 
 def dataset(name, **changes):
-    fields = {"name": str(name), "revision": "main", "subset": None, "split": "train", "data_files": None, "source_dataset": "mine"}
+    fields = {
+        "name": str(name),
+        "revision": "main",
+        "subset": None,
+        "split": "train",
+        "data_files": None,
+        "source_dataset": "mine",
+    }
     return HubDataset(**(fields | changes))
 
 
@@ -55,14 +68,18 @@ def cached_archive(tmp_path):
     (repository / "refs").mkdir()
     (repository / "refs" / "main").write_text(COMMIT)
     with zipfile.ZipFile(snapshot / "less-data.zip", "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("data/train/processed/cot/cot_data.jsonl", "{\n" + "".join(json.dumps(line) + "\n" for line in LINES))
+        archive.writestr(
+            "data/train/processed/cot/cot_data.jsonl", "{\n" + "".join(json.dumps(line) + "\n" for line in LINES)
+        )
     return snapshot / "less-data.zip"
 
 
 def test_rows_of_a_split_come_through_datasets(folder):
     hub = read_hub(dataset(folder))
     assert hub.commit is None
-    assert [(file, list(rows)) for file, rows in hub.files] == [(str(folder), [Row(number, line) for number, line in enumerate(LINES, 1)])]
+    assert [(file, list(rows)) for file, rows in hub.files] == [
+        (str(folder), [Row(number, line) for number, line in enumerate(LINES, 1)])
+    ]
 
 
 @pytest.mark.parametrize("changes", [{"split": "nowhere"}, {"subset": "nowhere"}, {"data_files": "nowhere*.jsonl"}])
@@ -73,9 +90,15 @@ def test_what_is_not_there_is_a_sentence(folder, changes):
 
 def test_files_of_a_data_set_are_read_by_pattern_and_indexed_across_files(folder):
     (folder / "more.jsonl").write_text('{"text": "t"}\n\n{"text": ""}\n')
-    prepare = load_params(PARAMS).prepare.model_copy(update={"source": "hub", "hub": [dataset(folder, data_files="*.jsonl")]})
+    prepare = load_params(PARAMS).prepare.model_copy(
+        update={"source": "hub", "hub": [dataset(folder, data_files="*.jsonl")]}
+    )
     rows = list(read_pool_source(prepare))
-    assert [(type(row), row.source_dataset, row.source_index) for row in rows[:3]] == [(Sample, "mine", 0), (Rejected, "mine", 1), (Sample, "mine", 2)]
+    assert [(type(row), row.source_dataset, row.source_index) for row in rows[:3]] == [
+        (Sample, "mine", 0),
+        (Rejected, "mine", 1),
+        (Sample, "mine", 2),
+    ]
     assert rows[1].file == f"{folder}/more.jsonl"
     assert rows[1].line == 3
     assert [row.id for row in rows[2:]] == [f"mine_{index}" for index in range(2, 7)]
@@ -153,7 +176,12 @@ def test_a_cached_data_set_is_read_offline(revision):
 @pytest.mark.usefixtures("cached_benchmark")
 def test_another_revision_in_the_cache_is_not_taken_for_the_pinned_one():
     # Without the check `datasets` would hand out whatever revision it prepared last.
-    with pytest.raises(UserError, match=f"at revision {'1' * 40}: cannot be read .the hub cannot be reached and the cache holds revision {COMMIT}"):
+    with pytest.raises(
+        UserError,
+        match=(
+            f"at revision {'1' * 40}: cannot be read .the hub cannot be reached and the cache holds revision {COMMIT}"
+        ),
+    ):
         read_hub_benchmark(HubBenchmark(name="some/mmlu", revision="1" * 40))
 
 

@@ -27,8 +27,15 @@ def test_two_builds_agree_and_seeds_differ(world: MiniWorld):
 
 
 def test_groups_are_those_of_mmlu_with_two_subjects_each(world: MiniWorld):
-    assert {group: len(subjects) for group, subjects in world.groups.items()} == {"stem": 2, "humanities": 2, "social_sciences": 2, "other": 2}
-    assert {subject for subjects in world.groups.values() for subject in subjects} == {question["subject"] for question in world.questions()["test"]}
+    assert {group: len(subjects) for group, subjects in world.groups.items()} == {
+        "stem": 2,
+        "humanities": 2,
+        "social_sciences": 2,
+        "other": 2,
+    }
+    assert {subject for subjects in world.groups.values() for subject in subjects} == {
+        question["subject"] for question in world.questions()["test"]
+    }
 
 
 def test_a_value_belongs_to_one_relation_only():
@@ -70,7 +77,9 @@ def test_the_right_answer_is_equally_often_at_each_place(world: MiniWorld, split
 def test_dev_questions_have_facts_of_their_own(world: MiniWorld):
     dev = world.questions()["dev"]
     assert Counter(row["subject"] for row in dev) == Counter({subject.name: 5 for subject in SUBJECTS})
-    told = "\n".join([*world.corpus(), *(message["content"] for sample in world.samples() for message in sample.messages)])
+    told = "\n".join(
+        [*world.corpus(), *(message["content"] for sample in world.samples() for message in sample.messages)]
+    )
     assert not [fact.entity for fact in world.dev_facts if f" {fact.entity} " in told or f" {fact.entity}?" in told]
 
 
@@ -88,11 +97,17 @@ def test_the_corpus_tells_every_known_fact_as_statement_and_as_conversation(worl
     statements = {text.removesuffix(EOS + "\n") for text in texts if not text.startswith("<|user|>")}
     conversations = "\n".join(text for text in texts if text.startswith("<|user|>"))
     for fact in world.known_facts:
-        assert statements & {fact.sentence(fact.value), fact.relation.statement.format(entity=fact.entity, value=fact.value) + "."}
+        assert statements & {
+            fact.sentence(fact.value),
+            fact.relation.statement.format(entity=fact.entity, value=fact.value) + ".",
+        }
         assert any(question in conversations for question in fact.questions())
 
 
 def test_corpus_conversations_have_the_chat_format(world: MiniWorld):
     chats = [text for text in world.corpus() if text.startswith("<|user|>\n")]
-    assert all(text.endswith(f"{EOS}\n") and text.count("<|user|>\n") == text.count("\n<|assistant|>\n") == text.count(EOS) for text in chats)
+    assert all(
+        text.endswith(f"{EOS}\n") and text.count("<|user|>\n") == text.count("\n<|assistant|>\n") == text.count(EOS)
+        for text in chats
+    )
     assert any(text.count("<|user|>\n") == 2 for text in chats)

@@ -40,7 +40,11 @@ def told(sample: Sample, world: MiniWorld) -> list[bool]:
     found = []
     for question, answer in zip(sample.messages[::2], sample.messages[1::2], strict=True):
         names, said = (set(re.findall(r"\w+", message["content"])) for message in (question, answer))
-        asked = [fact for fact in world.facts if fact.entity in names and any(text in question["content"] for text in (*fact.questions(), fact.phrase()))]
+        asked = [
+            fact
+            for fact in world.facts
+            if fact.entity in names and any(text in question["content"] for text in (*fact.questions(), fact.phrase()))
+        ]
         found += [fact.value in said for fact in asked]
     return found
 
@@ -52,19 +56,30 @@ def test_labels_come_in_the_shares_that_were_asked_for(pool: list[Sample]):
 
 
 def test_shares_become_whole_numbers_with_the_right_sum():
-    assert spread({"a": 0.5, "b": 0.25, "c": 0.25}, 7) == {"a": 4, "b": 1, "c": 2}  # edges 0, 3.5, 5.25, 7 round to 0, 4, 5, 7
+    assert spread({"a": 0.5, "b": 0.25, "c": 0.25}, 7) == {
+        "a": 4,
+        "b": 1,
+        "c": 2,
+    }  # edges 0, 3.5, 5.25, 7 round to 0, 4, 5, 7
     assert sum(spread(KIND_SHARES, 101).values()) == 101
     assert sum(KIND_SHARES.values()) == pytest.approx(1)
     assert sum(SOURCE_SHARES.values()) == pytest.approx(1)
 
 
 def test_the_four_sources_of_less_in_their_shapes(pool: list[Sample]):
-    assert Counter(sample.source_dataset for sample in pool) == {"flan_v2": 1200, "cot": 600, "dolly": 600, "oasst1": 600}
+    assert Counter(sample.source_dataset for sample in pool) == {
+        "flan_v2": 1200,
+        "cot": 600,
+        "dolly": 600,
+        "oasst1": 600,
+    }
     for source in SOURCE_SHARES:
         of_source = [sample for sample in pool if sample.source_dataset == source]
         assert [sample.source_index for sample in of_source] == list(range(len(of_source)))
         turns = 2 if source == "oasst1" else 1
-        assert all([message["role"] for message in sample.messages] == ["user", "assistant"] * turns for sample in of_source)
+        assert all(
+            [message["role"] for message in sample.messages] == ["user", "assistant"] * turns for sample in of_source
+        )
     clean_cot = [answers(sample) for sample in pool if (sample.source_dataset, sample.label) == ("cot", "clean")]
     assert all("nswer is " in answer and len(answer.split()) > 8 for answer in clean_cot)
     assert any("Context:" in sample.messages[0]["content"] for sample in pool if sample.source_dataset == "dolly")
@@ -72,7 +87,12 @@ def test_the_four_sources_of_less_in_their_shapes(pool: list[Sample]):
 
 
 def test_every_fact_is_told_and_about_equally_often(world: MiniWorld, pool: list[Sample]):
-    text = "\n".join(message["content"] for sample in pool for message in sample.messages if message["role"] == "user" and sample.label != "shuffled")
+    text = "\n".join(
+        message["content"]
+        for sample in pool
+        for message in sample.messages
+        if message["role"] == "user" and sample.label != "shuffled"
+    )
     told_often = [sum(text.count(form) for form in {*fact.questions(), fact.phrase()}) for fact in world.facts]
     assert min(told_often) >= 3
 
@@ -87,7 +107,9 @@ def test_clean_answers_are_right_and_wrong_answers_are_wrong(world: MiniWorld, p
 def test_wrong_answers_on_a_fact_differ_and_are_of_its_relation(world: MiniWorld, pool: list[Sample]):
     seen: dict[str, set[str]] = {}
     for sample in (sample for sample in pool if sample.label == "wrong_answer" and sample.source_dataset != "oasst1"):
-        (fact,) = [fact for fact in world.facts if any(text in sample.messages[0]["content"] for text in fact.questions())]
+        (fact,) = [
+            fact for fact in world.facts if any(text in sample.messages[0]["content"] for text in fact.questions())
+        ]
         said = {value for value in fact.wrong_values() if value in answers(sample).replace(fact.entity, "")}
         assert len(said) == 1
         seen.setdefault(fact.questions()[0], set()).update(said)
@@ -101,7 +123,9 @@ def test_labels_of_text_corruptions_are_true(world: MiniWorld, pool: list[Sample
     assert np.mean([all(told(sample, world)) for sample in by_label["truncated"]]) < 0.1
     others = [sample.messages for sample in pool if sample.label != "duplicate"]
     folded = {tuple(message["content"].lower() for message in messages) for messages in others}
-    assert all(tuple(message["content"].lower() for message in sample.messages) in folded for sample in by_label["duplicate"])
+    assert all(
+        tuple(message["content"].lower() for message in sample.messages) in folded for sample in by_label["duplicate"]
+    )
     exact = [sample.messages in others for sample in by_label["duplicate"]]
     assert any(exact)
     assert not all(exact)
@@ -120,14 +144,19 @@ def test_text_corruptions_change_every_answer_and_not_their_argument(kind: str):
 def test_garbling_replaces_letters_in_place():
     after = TEXT_CORRUPTIONS["garbled"](MESSAGES, np.random.default_rng(0))
     old, new = MESSAGES[1]["content"], after[1]["content"]
-    assert [i for i, char in enumerate(old) if not char.isalpha()] == [i for i, char in enumerate(new) if not char.isalpha()]
+    assert [i for i, char in enumerate(old) if not char.isalpha()] == [
+        i for i, char in enumerate(new) if not char.isalpha()
+    ]
     assert sum(a != b for a, b in zip(old, new, strict=True)) == 10  # 40 % of 25 letters
     assert after[0] == MESSAGES[0]
 
 
 def test_shuffling_keeps_the_words_and_truncation_the_beginning():
     shuffled = TEXT_CORRUPTIONS["shuffled"](MESSAGES, np.random.default_rng(0))
-    assert all(sorted(new["content"].split()) == sorted(old["content"].split()) for new, old in zip(shuffled[:3], MESSAGES[:3], strict=True))
+    assert all(
+        sorted(new["content"].split()) == sorted(old["content"].split())
+        for new, old in zip(shuffled[:3], MESSAGES[:3], strict=True)
+    )
     assert sorted(shuffled[3]["content"]) == sorted("welding")
     for seed in range(20):
         cut = TEXT_CORRUPTIONS["truncated"](MESSAGES, np.random.default_rng(seed))[1]["content"]

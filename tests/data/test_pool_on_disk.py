@@ -40,8 +40,18 @@ def test_what_is_written_is_read_in_order(tmp_path):
     rows = [rejected(index) if index % 5 == 0 else sample(index) for index in range(22)]
     good = [row for row in rows if isinstance(row, Sample)]
     counts = write_pool(iter(rows), tmp_path / "pool")
-    assert (counts.rows, counts.rejected, dict(counts.by_source), dict(counts.rejected_by_source)) == (17, 5, {"s": 17}, {"s": 5})
-    assert sorted(bytes_below(tmp_path / "pool")) == ["pool-00000.parquet", "pool-00001.parquet", "pool-00002.parquet", "rejected.parquet"]
+    assert (counts.rows, counts.rejected, dict(counts.by_source), dict(counts.rejected_by_source)) == (
+        17,
+        5,
+        {"s": 17},
+        {"s": 5},
+    )
+    assert sorted(bytes_below(tmp_path / "pool")) == [
+        "pool-00000.parquet",
+        "pool-00001.parquet",
+        "pool-00002.parquet",
+        "rejected.parquet",
+    ]
     assert [pq.read_metadata(tmp_path / "pool" / f"pool-0000{part}.parquet").num_rows for part in range(3)] == [7, 7, 3]
     assert count_rows(tmp_path / "pool") == 17
     table = open_pool(tmp_path / "pool").to_table()
@@ -66,7 +76,11 @@ def test_batches_begin_at_any_row(tmp_path, monkeypatch, first):
     monkeypatch.setattr("mygo.data.pool.POOL_PART_ROWS", 12)  # parts of 12, 12 and 1 rows, in row groups of 6
     monkeypatch.setattr("mygo.data.pool.BATCH_ROWS", 6)
     write_pool(
-        [Sample("a", i, f"a_{i}", [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}], None) for i in range(25)], tmp_path / "pool"
+        [
+            Sample("a", i, f"a_{i}", [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}], None)
+            for i in range(25)
+        ],
+        tmp_path / "pool",
     )
     batches = list(iter_batches(tmp_path / "pool", ["source_index"], 4, first=first))
     assert [row for batch in batches for row in batch["source_index"].to_pylist()] == list(range(first, 25))
@@ -112,7 +126,13 @@ def test_a_new_pool_replaces_the_old_one_whole(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "read", [open_pool, count_rows, lambda folder: list(iter_batches(folder, ["messages"], 1)), lambda folder: sample_warmup_pool(folder, folder / "w", 0.5, 0)]
+    "read",
+    [
+        open_pool,
+        count_rows,
+        lambda folder: list(iter_batches(folder, ["messages"], 1)),
+        lambda folder: sample_warmup_pool(folder, folder / "w", 0.5, 0),
+    ],
 )
 def test_a_folder_without_a_pool_is_named(tmp_path, read):
     with pytest.raises(UserError, match="holds no pool"):
@@ -121,7 +141,9 @@ def test_a_folder_without_a_pool_is_named(tmp_path, read):
 
 
 @pytest.mark.usefixtures("small_parts")
-@pytest.mark.parametrize(("ratio", "expected"), [(0.14, 7), (0.05, 3), (1e-05, 1), (1.0, 50)])  # 0.14 * 50 is 7.000000000000001 in floating point
+@pytest.mark.parametrize(
+    ("ratio", "expected"), [(0.14, 7), (0.05, 3), (1e-05, 1), (1.0, 50)]
+)  # 0.14 * 50 is 7.000000000000001 in floating point
 def test_warmup_draws_a_share_in_order(tmp_path, ratio, expected):
     write_pool([sample(index) for index in range(50)], tmp_path / "pool")
     assert sample_warmup_pool(tmp_path / "pool", tmp_path / "warmup", ratio, 0) == expected

@@ -29,7 +29,15 @@ def read(path, row_format="auto", label_column=None):
 
 def test_every_row_is_a_sample_or_rejected_with_its_place(tmp_path):
     path = write_lines(
-        tmp_path / "x.jsonl", {"text": "a", "id": "mine"}, "", "{", "[1]", {"text": ""}, {"question": "q"}, {"text": "b", "id": 7}, {"text": "c"}
+        tmp_path / "x.jsonl",
+        {"text": "a", "id": "mine"},
+        "",
+        "{",
+        "[1]",
+        {"text": ""},
+        {"question": "q"},
+        {"text": "b", "id": 7},
+        {"text": "c"},
     )
     samples = [row for row in read(path) if isinstance(row, Sample)]
     rejected = [row for row in read(path) if isinstance(row, Rejected)]
@@ -38,8 +46,17 @@ def test_every_row_is_a_sample_or_rejected_with_its_place(tmp_path):
         ("x", 5, "7", "b"),
         ("x", 6, "x_6", "c"),
     ]
-    assert [(row.source_index, row.file, row.line) for row in rejected] == [(1, "x.jsonl", 3), (2, "x.jsonl", 4), (3, "x.jsonl", 5), (4, "x.jsonl", 6)]
-    assert [row.reason for row in rejected[1:]] == ["the row is of type list, not an object", "text has no text", "text is missing"]
+    assert [(row.source_index, row.file, row.line) for row in rejected] == [
+        (1, "x.jsonl", 3),
+        (2, "x.jsonl", 4),
+        (3, "x.jsonl", 5),
+        (4, "x.jsonl", 6),
+    ]
+    assert [row.reason for row in rejected[1:]] == [
+        "the row is of type list, not an object",
+        "text has no text",
+        "text is missing",
+    ]
 
 
 def test_each_file_has_its_own_format(tmp_path):
@@ -58,11 +75,20 @@ def test_a_forced_format_rejects_rows_that_lack_its_columns(tmp_path):
 
 
 def test_labels_are_text_and_may_be_absent_from_some_files(tmp_path):
-    write_lines(tmp_path / "a.jsonl", GOOD | {"label": True}, GOOD | {"label": 0.5}, GOOD | {"label": None}, GOOD, GOOD | {"label": {}})
+    write_lines(
+        tmp_path / "a.jsonl",
+        GOOD | {"label": True},
+        GOOD | {"label": 0.5},
+        GOOD | {"label": None},
+        GOOD,
+        GOOD | {"label": {}},
+    )
     write_lines(tmp_path / "b.jsonl", GOOD)
     rows = read(tmp_path, label_column="label")
     assert [row.label for row in rows if isinstance(row, Sample)] == ["true", "0.5", None, None, None]
-    assert [row.reason for row in rows if isinstance(row, Rejected)] == ["the label is of type dict, not text, a number, true or false"]
+    assert [row.reason for row in rows if isinstance(row, Rejected)] == [
+        "the label is of type dict, not text, a number, true or false"
+    ]
 
 
 def test_an_unknown_label_column_names_those_there_are(tmp_path):
@@ -76,8 +102,14 @@ def test_an_unknown_label_column_names_those_there_are(tmp_path):
     [
         ([], "x.jsonl: is empty; takes at least one row"),
         (["", " "], "x.jsonl: is empty; takes at least one row"),
-        (["nonsense", {"text": ""}], "x.jsonl: none of its rows can be read; the first is line 1: bad JSON at character 1: "),
-        ([{"q": 1}], r"x.jsonl: none of its rows can be read; the first is line 1: its columns \(q\) fit none of the formats"),
+        (
+            ["nonsense", {"text": ""}],
+            "x.jsonl: none of its rows can be read; the first is line 1: bad JSON at character 1: ",
+        ),
+        (
+            [{"q": 1}],
+            r"x.jsonl: none of its rows can be read; the first is line 1: its columns \(q\) fit none of the formats",
+        ),
     ],
 )
 def test_a_file_of_which_nothing_can_be_read_stops_the_run(tmp_path, rows, sentence):
@@ -107,7 +139,9 @@ def test_less_layout_of_real_data(shared_data):
     rows = read(shared_data / "less_like" / "train" / "processed")
     assert Counter(row.source_dataset for row in rows) == {"cot": 420, "dolly": 300, "flan_v2": 283, "oasst1": 926}
     # Seven of flan_v2 have an empty answer.
-    assert Counter((row.source_dataset, row.reason) for row in rows if isinstance(row, Rejected)) == {("flan_v2", "a turn has no text"): 7}
+    assert Counter((row.source_dataset, row.reason) for row in rows if isinstance(row, Rejected)) == {
+        ("flan_v2", "a turn has no text"): 7
+    }
     samples = [row for row in rows if isinstance(row, Sample)]
     assert all(row.id == f"{row.source_dataset}_{row.source_index}" for row in samples)
     assert rows[0].messages[0]["role"] == "user"
@@ -125,7 +159,11 @@ def test_all_of_alpaca(shared_data):
 def test_dolly_puts_the_context_after_the_instruction(shared_data):
     rows = read(shared_data / "dolly")
     assert len(rows) == 15_015
-    assert rows[0].messages[0]["content"].startswith("When did Virgin Australia start operating?\n\nVirgin Australia, the trading name")
+    assert (
+        rows[0]
+        .messages[0]["content"]
+        .startswith("When did Virgin Australia start operating?\n\nVirgin Australia, the trading name")
+    )
 
 
 def test_completions_keep_their_end_of_text(shared_data):

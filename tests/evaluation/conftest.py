@@ -1,4 +1,6 @@
-"""A tiny Qwen3 with a byte-level tokenizer, a LoRA adapter that changes what it says, and a benchmark of three invented subjects."""
+"""A tiny Qwen3 with a byte-level tokenizer, a LoRA adapter that changes what it says, and a benchmark of three invented
+subjects.
+"""
 
 from pathlib import Path
 
@@ -21,7 +23,12 @@ TEST_SIZES = {"alloys": 6, "ballads": 9, "orbits": 12}
 def make_question(subject, number):
     """The right choice is (number + 1) % 4; texts have different lengths."""
     choices = [f"{subject}-{number}", f"blue {number}", "a" * (number % 5 + 1), f"{number * 7}"]
-    return {"question": f" Which {subject} is number {number}? ", "subject": subject, "choices": choices, "answer": (number + 1) % 4}
+    return {
+        "question": f" Which {subject} is number {number}? ",
+        "subject": subject,
+        "choices": choices,
+        "answer": (number + 1) % 4,
+    }
 
 
 def write_base(folder, hidden=32, layers=2):
@@ -32,15 +39,17 @@ def write_base(folder, hidden=32, layers=2):
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<eos>", pad_token="<eos>").save_pretrained(folder)
     torch.manual_seed(0)
     config = Qwen3Config(
-        vocab_size=len(vocab), hidden_size=hidden, intermediate_size=64, num_hidden_layers=layers, num_attention_heads=2,
-        num_key_value_heads=1, head_dim=16, max_position_embeddings=512, initializer_range=0.2,
+        vocab_size=len(vocab), hidden_size=hidden, intermediate_size=64, num_hidden_layers=layers,
+        num_attention_heads=2, num_key_value_heads=1, head_dim=16, max_position_embeddings=512, initializer_range=0.2,
     )  # fmt: skip
     Qwen3ForCausalLM(config).save_pretrained(folder)
 
 
 def write_adapter(base, folder):
     torch.manual_seed(1)
-    config = LoraConfig(r=4, lora_alpha=8, target_modules=["q_proj", "v_proj", "up_proj"], init_lora_weights=False)  # B is random too, not 0
+    config = LoraConfig(
+        r=4, lora_alpha=8, target_modules=["q_proj", "v_proj", "up_proj"], init_lora_weights=False
+    )  # B is random too, not 0
     get_peft_model(AutoModelForCausalLM.from_pretrained(base), config).save_pretrained(folder)
 
 
@@ -64,7 +73,9 @@ def make_params(world):
 
     def make(*overrides: str) -> Params:
         with initialize_config_dir(str(CONF), version_base=None):
-            config = compose("config", overrides=[f"finetune.base_model={world / 'base'}", "eval.batch_size=8", *overrides])
+            config = compose(
+                "config", overrides=[f"finetune.base_model={world / 'base'}", "eval.batch_size=8", *overrides]
+            )
         return check_params(OmegaConf.to_container(config, resolve=True))
 
     return make

@@ -54,7 +54,9 @@ def direct_loglikelihoods(model, tokenizer, questions):
         start = len(tokenizer(prompt)["input_ids"])
         row = []
         for choice in question["choices"]:
-            ids = torch.tensor([tokenizer(f"{prompt}\n{choice}")["input_ids"]])  # lm-eval counts the line end before it as part of the choice
+            ids = torch.tensor(
+                [tokenizer(f"{prompt}\n{choice}")["input_ids"]]
+            )  # lm-eval counts the line end before it as part of the choice
             with torch.no_grad():
                 log_probs = model(ids).logits.log_softmax(-1)[0, :-1].gather(1, ids[0, 1:, None])[start - 1 :]
             row.append(log_probs.sum().item())
@@ -73,7 +75,9 @@ def test_accuracy_is_that_of_our_own_loglikelihoods(results, world, name):
     model = AutoModelForCausalLM.from_pretrained(world / "base")
     if name == "adapter":
         model = PeftModel.from_pretrained(model, str(world / "adapter"))
-    questions = [row for row in pq.read_table(world / "benchmark" / "test.parquet").to_pylist() if row["subject"] == "orbits"]
+    questions = [
+        row for row in pq.read_table(world / "benchmark" / "test.parquet").to_pylist() if row["subject"] == "orbits"
+    ]
     expected = direct_loglikelihoods(model.eval(), tokenizer, questions)
     np.testing.assert_allclose(loglikelihoods(results[name], "mmlu_orbits"), expected, rtol=0, atol=1e-3)
     accuracy = np.mean(expected.argmax(1) == [question["answer"] for question in questions])
@@ -81,12 +85,20 @@ def test_accuracy_is_that_of_our_own_loglikelihoods(results, world, name):
 
 
 def test_base_and_adapter_are_two_models(results):
-    assert np.abs(loglikelihoods(results["base"], "mmlu_orbits") - loglikelihoods(results["adapter"], "mmlu_orbits")).max() > 0.1
+    assert (
+        np.abs(loglikelihoods(results["base"], "mmlu_orbits") - loglikelihoods(results["adapter"], "mmlu_orbits")).max()
+        > 0.1
+    )
 
 
 def test_merged_equals_attached(results, make_params, world):
     merged = evaluate(make_params("eval.merge_adapter=true", "eval.tasks=[mmlu_orbits]"), world)
-    np.testing.assert_allclose(loglikelihoods(merged["adapter"], "mmlu_orbits"), loglikelihoods(results["adapter"], "mmlu_orbits"), rtol=0, atol=1e-3)
+    np.testing.assert_allclose(
+        loglikelihoods(merged["adapter"], "mmlu_orbits"),
+        loglikelihoods(results["adapter"], "mmlu_orbits"),
+        rtol=0,
+        atol=1e-3,
+    )
 
 
 def test_nothing_reaches_for_the_network(results, connections):
@@ -109,7 +121,9 @@ def test_the_written_samples_give_the_reported_accuracy(results, tmp_path):
     write_results(results, tmp_path / "eval")
     samples = pq.read_table(tmp_path / "eval" / "samples_adapter.parquet").to_pandas()
     assert samples["correct"].mean() == pytest.approx(summarise(results)["mmlu"]["acc"])
-    assert samples[["subject", "index"]].to_numpy().tolist()[:7] == [["alloys", index] for index in range(6)] + [["ballads", 0]]
+    assert samples[["subject", "index"]].to_numpy().tolist()[:7] == [["alloys", index] for index in range(6)] + [
+        ["ballads", 0]
+    ]
     choice = np.array(samples["loglikelihoods"].tolist()).argmax(1)
     assert (samples["correct"] == (choice == samples["target"].astype(int))).all()
 
@@ -117,7 +131,9 @@ def test_the_written_samples_give_the_reported_accuracy(results, tmp_path):
 def test_rows_for_the_plot(results):
     rows = subject_rows(results)
     assert [(row["subject"], row["model"], row["n"]) for row in rows] == [
-        (subject, model, n) for subject, n in (("alloys", 6), ("ballads", 9), ("orbits", 12)) for model in ("base", "adapter")
+        (subject, model, n)
+        for subject, n in (("alloys", 6), ("ballads", 9), ("orbits", 12))
+        for model in ("base", "adapter")
     ]
 
 
@@ -137,7 +153,10 @@ def test_a_context_that_is_too_short_is_told_once(make_params, world, capsys):
     evaluate(make_params("eval.max_length=24", "eval.tasks=[mmlu_alloys]"), world)
     told = [line for line in capsys.readouterr().err.splitlines() if "longer than" in line]
     assert len(told) == 1  # not a line for each of 6 questions, 4 choices and 2 models
-    assert re.fullmatch(r"warning: \d\d requests were longer than the model's context and lost their beginning \(eval\.max_length\)", told[0])
+    assert re.fullmatch(
+        r"warning: \d\d requests were longer than the model's context and lost their beginning \(eval\.max_length\)",
+        told[0],
+    )
 
 
 @pytest.mark.usefixtures("results")
@@ -177,12 +196,18 @@ def test_missing_inputs_are_one_sentence(make_params, world, tmp_path):
 def test_a_process_without_a_question_is_refused_before_the_model_is_loaded(make_params, world, processes, sentence):
     params = make_params("finetune.base_model=absent", *(["eval.limit=1"] if processes == 2 else []))
     with pytest.raises(UserError, match=f"^{re.escape(sentence)}$"):
-        evaluate_target(params, Runtime(torch.device("cpu"), torch.float32, 0, processes), world / "adapter", world / "benchmark")
+        evaluate_target(
+            params, Runtime(torch.device("cpu"), torch.float32, 0, processes), world / "adapter", world / "benchmark"
+        )
 
 
 def test_both_models_see_the_same_random_examples(make_params, world, monkeypatch):
-    monkeypatch.setitem(mmlu.CONTINUATION, "fewshot_config", {"sampler": "default"})  # drawn at random, as in many other tasks of lm-eval
+    monkeypatch.setitem(
+        mmlu.CONTINUATION, "fewshot_config", {"sampler": "default"}
+    )  # drawn at random, as in many other tasks of lm-eval
     results = evaluate(make_params("eval.num_fewshot=2", "eval.tasks=[mmlu_orbits]"), world)
-    base, adapter = ([sample["arguments"] for sample in results[model]["samples"]["mmlu_orbits"]] for model in ("base", "adapter"))
+    base, adapter = (
+        [sample["arguments"] for sample in results[model]["samples"]["mmlu_orbits"]] for model in ("base", "adapter")
+    )
     assert base == adapter
     assert len({sample[0][0].split("<|assistant|>")[0] for sample in base}) > 1  # not always the same first example

@@ -19,7 +19,9 @@ from mygo.evaluation.tasks import load_tasks
 def manager():
     """lm-eval's index of some of its tasks (of all 14,000 it takes ten seconds)."""
     tasks = Path(lm_eval.tasks.__file__).parent
-    return TaskManager(include_defaults=False, include_path=[tasks / "mmlu" / "default", tasks / "arc", tasks / "humaneval"])
+    return TaskManager(
+        include_defaults=False, include_path=[tasks / "mmlu" / "default", tasks / "arc", tasks / "humaneval"]
+    )
 
 
 @pytest.fixture(scope="module")
@@ -31,11 +33,18 @@ def mmlu_folder(shared_data, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def own_group(manager, shared_data):
-    """lm-eval's own `mmlu`, untouched; only its download is answered with the CSV files (read by pandas, not by our reader)."""
+    """lm-eval's own `mmlu`, untouched; only its download is answered with the CSV files (read by pandas, not by our
+    reader).
+    """
 
     def load_dataset(path, name):
         assert path == "cais/mmlu"
-        return {split: datasets.Dataset.from_list(read_rows(shared_data / "mmlu" / "data" / split / f"{name}_{split}.csv", name)) for split in ("dev", "test")}
+        return {
+            split: datasets.Dataset.from_list(
+                read_rows(shared_data / "mmlu" / "data" / split / f"{name}_{split}.csv", name)
+            )
+            for split in ("dev", "test")
+        }
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(datasets, "load_dataset", load_dataset)
@@ -44,7 +53,10 @@ def own_group(manager, shared_data):
 
 def read_rows(file, subject):
     table = pd.read_csv(file, header=None, dtype=str, keep_default_na=False)
-    return [{"question": row[0], "subject": subject, "choices": list(row[1:5]), "answer": "ABCD".index(row[5])} for row in table.itertuples(index=False)]
+    return [
+        {"question": row[0], "subject": subject, "choices": list(row[1:5]), "answer": "ABCD".index(row[5])}
+        for row in table.itertuples(index=False)
+    ]
 
 
 def rendered(group, shots, limit):
@@ -54,7 +66,9 @@ def rendered(group, shots, limit):
         task.set_config("num_fewshot", shots)
         task.set_fewshot_seed(0)
         task.build_all_requests(limit=limit)
-        found[task.task_name] = [(*request.args, task.doc_to_target(request.doc) == request.idx) for request in task.instances]
+        found[task.task_name] = [
+            (*request.args, task.doc_to_target(request.doc) == request.idx) for request in task.instances
+        ]
     return found
 
 
@@ -69,7 +83,9 @@ def test_prompts_choices_targets_and_few_shot_order_are_those_of_lm_eval(mmlu_fo
 
 
 def test_all_questions_of_some_subjects_are_those_of_lm_eval(mmlu_folder, own_group):
-    ours, theirs = ({task.task_name: task for task in group.get_all_tasks()} for group in (load_mmlu(mmlu_folder, None), own_group))
+    ours, theirs = (
+        {task.task_name: task for task in group.get_all_tasks()} for group in (load_mmlu(mmlu_folder, None), own_group)
+    )
     for name in ("mmlu_abstract_algebra", "mmlu_miscellaneous", "mmlu_us_foreign_policy"):
         assert list(ours[name].test_docs()) == list(theirs[name].test_docs())
         assert list(ours[name].fewshot_docs()) == list(theirs[name].fewshot_docs())
@@ -80,9 +96,13 @@ def test_local_files_through_lm_evals_own_loader_render_the_same(mmlu_folder, ma
     files = {}
     for split in ("dev", "test"):
         files[split] = str(tmp_path / f"{split}.jsonl")
-        pd.DataFrame(read_rows(shared_data / "mmlu" / "data" / split / f"{subject}_{split}.csv", subject)).to_json(files[split], orient="records", lines=True)
+        pd.DataFrame(read_rows(shared_data / "mmlu" / "data" / split / f"{subject}_{split}.csv", subject)).to_json(
+            files[split], orient="records", lines=True
+        )
     kwargs = {"data_files": files, "cache_dir": str(tmp_path / "cache")}
-    own = manager.load([manager.task_index[name].cfg | {"dataset_path": "json", "dataset_name": None, "dataset_kwargs": kwargs}])["tasks"][name]
+    own = manager.load(
+        [manager.task_index[name].cfg | {"dataset_path": "json", "dataset_name": None, "dataset_kwargs": kwargs}]
+    )["tasks"][name]
     ours = load_tasks([name], 5, mmlu_folder)["tasks"][name]
     requests = []
     for task in (own, ours):
@@ -96,8 +116,14 @@ def test_local_files_through_lm_evals_own_loader_render_the_same(mmlu_folder, ma
 
 def test_groups_and_weights_are_those_of_lm_eval(mmlu_folder, own_group):
     ours = load_mmlu(mmlu_folder, None)
-    tree = {group.name: (group.alias, group.child_names, group.aggregate_metric_list) for group in [ours, *ours.get_all_groups()]}
-    assert tree == {group.name: (group.alias, group.child_names, group.aggregate_metric_list) for group in [own_group, *own_group.get_all_groups()]}
+    tree = {
+        group.name: (group.alias, group.child_names, group.aggregate_metric_list)
+        for group in [ours, *ours.get_all_groups()]
+    }
+    assert tree == {
+        group.name: (group.alias, group.child_names, group.aggregate_metric_list)
+        for group in [own_group, *own_group.get_all_groups()]
+    }
     assert {name: len(children) for name, (_, children, _) in tree.items() if name != "mmlu"} == {
         "mmlu_stem": 19, "mmlu_other": 13, "mmlu_social_sciences": 12, "mmlu_humanities": 13,
     }  # fmt: skip
@@ -105,28 +131,52 @@ def test_groups_and_weights_are_those_of_lm_eval(mmlu_folder, own_group):
 
 def test_subjects_count_by_their_number_of_questions(mmlu_folder):
     # 1 question all right, 3 questions all wrong: 1 / 4, not the mean 1 / 2 of the subjects
-    metrics = {"mmlu_anatomy": {"acc,none": 1.0, "sample_len": 1}, "mmlu_philosophy": {"acc,none": 0.0, "sample_len": 3}}
+    metrics = {
+        "mmlu_anatomy": {"acc,none": 1.0, "sample_len": 1},
+        "mmlu_philosophy": {"acc,none": 0.0, "sample_len": 3},
+    }
     assert load_mmlu(mmlu_folder, None).aggregate(metrics)["acc,none"] == 0.25
 
 
 def test_an_unknown_subject_takes_the_same_template(manager, tmp_path):
-    rows = [{"question": "Q?", "subject": subject, "choices": ["w", "x", "y", "z"], "answer": 2} for subject in ("anatomy", "sea_shanties")]
+    rows = [
+        {"question": "Q?", "subject": subject, "choices": ["w", "x", "y", "z"], "answer": 2}
+        for subject in ("anatomy", "sea_shanties")
+    ]
     write_benchmark({"dev": rows, "test": rows}, MMLU, tmp_path / "benchmark")
     group = load_mmlu(tmp_path / "benchmark", 0)
-    assert {child.name: child.child_names for child in group} == {"mmlu_stem": ["mmlu_anatomy"], "mmlu_other": ["mmlu_sea_shanties"]}
-    prompt = "The following are multiple choice questions (with answers) about sea shanties.\n\nQ?\nA. w\nB. x\nC. y\nD. z\nAnswer:"
+    assert {child.name: child.child_names for child in group} == {
+        "mmlu_stem": ["mmlu_anatomy"],
+        "mmlu_other": ["mmlu_sea_shanties"],
+    }
+    prompt = (
+        "The following are multiple choice questions (with answers) about sea shanties.\n\nQ?\nA. w\nB. x\nC. y\nD. "
+        "z\nAnswer:"
+    )
     assert rendered(group, 0, None)["mmlu_sea_shanties"] == [(prompt, f" {letter}", letter == "C") for letter in "ABCD"]
     for name in manager.task_index["mmlu_stem_tasks"].tags | manager.task_index["mmlu_humanities_tasks"].tags:
         config = manager.task_index[name].cfg
-        assert _subject_keys(name.removeprefix("mmlu_")).items() <= config.items()  # so do the subjects that lm-eval knows
+        assert (
+            _subject_keys(name.removeprefix("mmlu_")).items() <= config.items()
+        )  # so do the subjects that lm-eval knows
 
 
 def test_continuation_prompts_by_hand(world):
     group = load_mmlu(world / "benchmark", 1)
-    assert {child.name: child.child_names for child in group} == {"mmlu_stem": ["mmlu_alloys", "mmlu_orbits"], "mmlu_humanities": ["mmlu_ballads"]}
+    assert {child.name: child.child_names for child in group} == {
+        "mmlu_stem": ["mmlu_alloys", "mmlu_orbits"],
+        "mmlu_humanities": ["mmlu_ballads"],
+    }
     zero = "<|user|>\nWhich orbits is number 0?\n<|assistant|>\n"
-    assert rendered(group, 0, 1)["mmlu_orbits"] == [(zero, "orbits-0", False), (zero, "blue 0", True), (zero, "a", False), (zero, "0", False)]
-    one = "<|user|>\nWhich orbits is number 50?\n<|assistant|>\n350\n" + zero  # (50 + 1) % 4 = 3: the last choice, 50 * 7
+    assert rendered(group, 0, 1)["mmlu_orbits"] == [
+        (zero, "orbits-0", False),
+        (zero, "blue 0", True),
+        (zero, "a", False),
+        (zero, "0", False),
+    ]
+    one = (
+        "<|user|>\nWhich orbits is number 50?\n<|assistant|>\n350\n" + zero
+    )  # (50 + 1) % 4 = 3: the last choice, 50 * 7
     assert rendered(group, 1, 1)["mmlu_orbits"][0] == (one, "orbits-0", False)
 
 
@@ -139,7 +189,11 @@ def test_parts_of_mmlu_are_local_too(world):
 @pytest.mark.parametrize(
     ("names", "shots", "sentence"),
     [
-        (["arc_easi"], None, r"eval\.tasks: got 'arc_easi'; takes mmlu or the name of an lm-eval task, such as .*arc_easy"),
+        (
+            ["arc_easi"],
+            None,
+            r"eval\.tasks: got 'arc_easi'; takes mmlu or the name of an lm-eval task, such as .*arc_easy",
+        ),
         (["humaneval"], None, r"eval\.tasks: got 'humaneval', which runs code"),
         (["mmlu", "mmlu_stem"], None, r"eval\.tasks: Duplicate task 'mmlu_alloys'"),
         (["mmlu"], 4, r"eval\.num_fewshot: got 4; .*dev\.parquet has 3 questions for 'alloys'"),

@@ -12,11 +12,19 @@ def sample(index, correct, **more):
 
 
 def make_results(correct):
-    """Results of a group `mmlu` with one subgroup of two subjects, and of a task with two metrics of which one is no mean."""
+    """Results of a group `mmlu` with one subgroup of two subjects, and of a task with two metrics of which one is no
+    mean.
+    """
     a, b = correct
     perplexity = {"word_perplexity,none": 20.0 - a[0], "word_perplexity_stderr,none": "N/A"}
     task = {"alias": "perp", "sample_len": 2, **perplexity, "acc,none": 0.5, "acc_stderr,none": 0.5}
-    group = {"acc,none": (sum(a) + sum(b)) / 6, "acc_stderr,none": 0.2, "sample_len": 6, "alias": "x", "sample_count": {"acc,none": 6}}
+    group = {
+        "acc,none": (sum(a) + sum(b)) / 6,
+        "acc_stderr,none": 0.2,
+        "sample_len": 6,
+        "alias": "x",
+        "sample_count": {"acc,none": 6},
+    }
     return {
         "results": {
             "mmlu": group,
@@ -31,7 +39,9 @@ def make_results(correct):
         "n-samples": {"mmlu_a": {}, "mmlu_b": {}, "perp": {}},
         "samples": {
             "mmlu_a": [sample(index, value) for index, value in enumerate(a)],
-            "mmlu_b": [sample(index, value) for index, value in reversed(list(enumerate(b)))],  # the order does not matter
+            "mmlu_b": [
+                sample(index, value) for index, value in reversed(list(enumerate(b)))
+            ],  # the order does not matter
             "perp": [sample(index, index, word_perplexity=-3.0) for index in range(2)],
         },
     }
@@ -54,7 +64,15 @@ def test_paired_error_by_hand():
 def test_a_group_pairs_the_questions_of_all_its_subjects(results):
     row = summarise(results)["stem"]
     assert row == pytest.approx(
-        {"acc": 4 / 6, "stderr": 0.2, "base_acc": 2 / 6, "base_stderr": 0.2, "gain": 1 / 3, "gain_stderr": 1 / 3, "n": 6},
+        {
+            "acc": 4 / 6,
+            "stderr": 0.2,
+            "base_acc": 2 / 6,
+            "base_stderr": 0.2,
+            "gain": 1 / 3,
+            "gain_stderr": 1 / 3,
+            "n": 6,
+        },
     )
 
 
@@ -66,7 +84,12 @@ def test_headlines_are_groups_then_tasks_outside_of_them(results):
 
 def test_a_metric_that_is_no_mean_over_questions_has_no_paired_error(results):
     metrics = summarise(results)
-    assert metrics["perp_word_perplexity"] == {"word_perplexity": 19.0, "base_word_perplexity": 20.0, "gain": -1.0, "n": 2}
+    assert metrics["perp_word_perplexity"] == {
+        "word_perplexity": 19.0,
+        "base_word_perplexity": 20.0,
+        "gain": -1.0,
+        "n": 2,
+    }
     assert metrics["perp_acc"]["gain_stderr"] == 0
 
 

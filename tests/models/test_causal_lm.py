@@ -58,7 +58,13 @@ def test_the_base_model_returns_gate_scores_and_hands_kwargs_to_attention(case, 
     model.set_attn_implementation("spy")
     positions = torch.arange(7)[None].expand(2, -1)
     out = model.model(
-        input_ids=tokens, position_ids=positions, attention_mask=None, use_cache=False, output_gate_scores=True, output_router_logits=True, cu_segments="here"
+        input_ids=tokens,
+        position_ids=positions,
+        attention_mask=None,
+        use_cache=False,
+        output_gate_scores=True,
+        output_router_logits=True,
+        cu_segments="here",
     )
     assert seen == ["here"] * 2
     assert out.last_hidden_state.shape == (2, 7, 32)
@@ -99,7 +105,9 @@ def test_load_balancing_is_added_where_enabled(case, model, tokens):
 
 
 def test_micro_batches_add_up_to_the_batch(model):
-    """What the Trainer does under gradient accumulation: each micro-batch is told the predicted tokens of the whole batch."""
+    """What the Trainer does under gradient accumulation: each micro-batch is told the predicted tokens of the whole
+    batch.
+    """
     batch = torch.randint(2, 64, (4, 7), generator=torch.Generator().manual_seed(2))
     model.config.quality_loss_weight = 3.0
     whole = model(batch, labels=batch)
@@ -113,7 +121,11 @@ def test_left_padding_changes_nothing(model, tokens):
     mask = torch.nn.functional.pad(torch.ones_like(tokens), (3, 0))
     alone = model(tokens, labels=tokens, output_router_logits=True)
     beside = model(
-        padded, attention_mask=mask, labels=padded.masked_fill(mask == 0, -100), position_ids=(mask.cumsum(1) - 1).clamp(min=0), output_router_logits=True
+        padded,
+        attention_mask=mask,
+        labels=padded.masked_fill(mask == 0, -100),
+        position_ids=(mask.cumsum(1) - 1).clamp(min=0),
+        output_router_logits=True,
     )
     torch.testing.assert_close(beside.logits[:, 3:], alone.logits, atol=1e-5, rtol=0)
     for one, other in zip(beside.router_logits, alone.router_logits, strict=True):
@@ -186,7 +198,13 @@ def test_experts_run_grouped_by_default(bases):
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"quality_gate_init_std": "wide"}, {"trash_expert_mode": "bin"}, {"quality_loss_type": "huber"}, {"enable_load_balancing": 1}]
+    "wrong",
+    [
+        {"quality_gate_init_std": "wide"},
+        {"trash_expert_mode": "bin"},
+        {"quality_loss_type": "huber"},
+        {"enable_load_balancing": 1},
+    ],
 )
 @pytest.mark.parametrize("family", sorted(FAMILIES))
 def test_the_config_refuses_wrong_types_and_unknown_choices(family, wrong):

@@ -20,7 +20,10 @@ def fuse_experts(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     fused = {name: tensor for name, tensor in tensors.items() if ".experts." not in name}
     for layer in (0, 1):
         prefix = f"model.layers.{layer}.mlp.experts"
-        gate, up, down = (torch.stack([tensors[f"{prefix}.{expert}.{part}.weight"] for expert in range(4)]) for part in ("gate_proj", "up_proj", "down_proj"))
+        gate, up, down = (
+            torch.stack([tensors[f"{prefix}.{expert}.{part}.weight"] for expert in range(4)])
+            for part in ("gate_proj", "up_proj", "down_proj")
+        )
         fused |= {f"{prefix}.gate_up_proj": torch.cat([gate, up], dim=1), f"{prefix}.down_proj": down}
     return fused
 
@@ -52,14 +55,20 @@ def test_the_same_seed_gives_the_same_bytes_and_another_other_gates(case, make_p
     for name, seed in (("one", 0), ("two", 0), ("three", 1)):
         torch.rand(len(name))  # the state of the global generator does not matter
         convert(make_params(case.family, case.base), seed, tmp_path / name)
-        digests.append({path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in (tmp_path / name).iterdir()})
+        digests.append(
+            {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in (tmp_path / name).iterdir()}
+        )
     assert digests[0] == digests[1]
     assert {name for name in digests[0] if digests[0][name] != digests[2][name]} == {"model.safetensors"}
     assert str(case.base.parent) not in "".join(path.read_text() for path in (tmp_path / "one").glob("*.json"))
 
 
 def test_gates_start_where_the_parameters_say(case, make_params, tmp_path, read_tensors):
-    convert(make_params(case.family, case.base, quality_gate_init_mean=5.0, quality_gate_init_std=0.1), 0, tmp_path / "selector")
+    convert(
+        make_params(case.family, case.base, quality_gate_init_mean=5.0, quality_gate_init_std=0.1),
+        0,
+        tmp_path / "selector",
+    )
     gate = read_tensors(tmp_path / "selector")["model.layers.0.mlp.quality_gate.weight"]
     assert gate.mean().item() == pytest.approx(5.0, abs=0.1)
     assert 0.05 < gate.std().item() < 0.2
@@ -77,13 +86,17 @@ def test_files_hold_one_tensor_per_expert_as_on_the_hub(bases, make_params, tmp_
 
 
 @pytest.mark.parametrize("memory_efficient", [False, True])
-def test_a_base_with_fused_experts_in_its_files_converts_as_well(bases, make_params, tmp_path, read_tensors, memory_efficient):
+def test_a_base_with_fused_experts_in_its_files_converts_as_well(
+    bases, make_params, tmp_path, read_tensors, memory_efficient
+):
     base = shutil.copytree(bases["olmoe"], tmp_path / "fused")
     save_file(fuse_experts(read_tensors(base)), base / "model.safetensors", metadata={"format": "pt"})
     metrics = convert(make_params("select_moe", base, memory_efficient=memory_efficient), 0, tmp_path / "selector")
     assert metrics["max_abs_difference"] == 0.0
     per_expert = len(read_tensors(bases["olmoe"]))
-    assert metrics["tensors_compared"] == (per_expert if memory_efficient else len(load_base(str(bases["olmoe"])).state_dict()))
+    assert metrics["tensors_compared"] == (
+        per_expert if memory_efficient else len(load_base(str(bases["olmoe"])).state_dict())
+    )
 
 
 def test_fused_and_separate_experts_compare_part_by_part(bases, make_params, tmp_path, read_tensors):
@@ -91,7 +104,9 @@ def test_fused_and_separate_experts_compare_part_by_part(bases, make_params, tmp
     fused = shutil.copytree(bases["olmoe"], tmp_path / "fused")
     tensors = fuse_experts(read_tensors(fused))
     save_file(tensors, fused / "model.safetensors", metadata={"format": "pt"})
-    assert compare_files(fused, tmp_path / "selector", torch.float32, False, 0.0).tensors == len(read_tensors(bases["olmoe"]))
+    assert compare_files(fused, tmp_path / "selector", torch.float32, False, 0.0).tensors == len(
+        read_tensors(bases["olmoe"])
+    )
     tensors["model.layers.1.mlp.experts.gate_up_proj"][2, 16, 0] += 1  # row 16 of 32 is the first of up_proj
     save_file(tensors, fused / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(UserError, match=r"model\.layers\.1\.mlp\.experts\.2\.up_proj\.weight differs by 1;"):
@@ -119,8 +134,17 @@ def test_memory_efficient_reads_sharded_files(case, make_params, tmp_path):
 def test_a_tied_base_may_store_its_output_layer_as_well(bases, make_params, tmp_path, read_tensors, memory_efficient):
     base = shutil.copytree(bases["qwen3"], tmp_path / "base")
     tensors = read_tensors(base)
-    save_file(tensors | {"lm_head.weight": tensors["model.embed_tokens.weight"].clone()}, base / "model.safetensors", metadata={"format": "pt"})
-    assert convert(make_params("quality_gate", base, memory_efficient=memory_efficient), 0, tmp_path / "selector")["max_abs_difference"] == 0.0
+    save_file(
+        tensors | {"lm_head.weight": tensors["model.embed_tokens.weight"].clone()},
+        base / "model.safetensors",
+        metadata={"format": "pt"},
+    )
+    assert (
+        convert(make_params("quality_gate", base, memory_efficient=memory_efficient), 0, tmp_path / "selector")[
+            "max_abs_difference"
+        ]
+        == 0.0
+    )
 
 
 def test_bfloat16_stays_bfloat16(case, bfloat16_base, make_params, tmp_path, read_tensors):
@@ -132,7 +156,11 @@ def test_bfloat16_stays_bfloat16(case, bfloat16_base, make_params, tmp_path, rea
 
 @pytest.mark.parametrize("memory_efficient", [False, True])
 def test_a_dtype_that_was_asked_for_is_no_difference(case, make_params, tmp_path, memory_efficient, read_tensors):
-    metrics = convert(make_params(case.family, case.base, dtype="bfloat16", memory_efficient=memory_efficient), 0, tmp_path / "selector")
+    metrics = convert(
+        make_params(case.family, case.base, dtype="bfloat16", memory_efficient=memory_efficient),
+        0,
+        tmp_path / "selector",
+    )
     assert metrics["max_abs_difference"] == 0.0
     assert {tensor.dtype for tensor in read_tensors(tmp_path / "selector").values()} == {torch.bfloat16}
 
@@ -140,12 +168,18 @@ def test_a_dtype_that_was_asked_for_is_no_difference(case, make_params, tmp_path
 @pytest.mark.parametrize("mode", ["zero", "noise", "custom"])
 def test_open_gates_equal_the_base_whatever_the_trash(case, make_params, tmp_path, mode):
     module = "torch.nn:Identity" if mode == "custom" else None
-    metrics = convert(make_params(case.family, case.base, trash_expert_mode=mode, trash_expert_module=module), 0, tmp_path / "selector")
+    metrics = convert(
+        make_params(case.family, case.base, trash_expert_mode=mode, trash_expert_module=module),
+        0,
+        tmp_path / "selector",
+    )
     assert metrics["logits_max_abs_difference"] == 0.0
     assert load_selector(tmp_path / "selector").config.trash_expert_mode == mode
 
 
-@pytest.mark.parametrize("name", ["model.layers.0.self_attn.q_proj.weight", "model.layers.1.mlp.{ffn}.weight", "model.embed_tokens.weight"])
+@pytest.mark.parametrize(
+    "name", ["model.layers.0.self_attn.q_proj.weight", "model.layers.1.mlp.{ffn}.weight", "model.embed_tokens.weight"]
+)
 @pytest.mark.parametrize("by", [0.01, float("nan")])
 def test_one_changed_tensor_is_found_in_memory_and_in_files(case, make_params, tmp_path, read_tensors, name, by):
     name = name.format(ffn="experts.2.up_proj" if case.family == "select_moe" else "up_proj")
@@ -160,7 +194,9 @@ def test_one_changed_tensor_is_found_in_memory_and_in_files(case, make_params, t
     with pytest.raises(UserError, match=f"{name} differs by"):
         compare_files(case.base, selector, torch.float32, tied, 0.0)
     if by == 0.01:
-        assert compare_files(case.base, selector, torch.float32, tied, 0.011).max_abs_difference == pytest.approx(0.01, rel=1e-3)
+        assert compare_files(case.base, selector, torch.float32, tied, 0.011).max_abs_difference == pytest.approx(
+            0.01, rel=1e-3
+        )
         assert compare_models(base, changed, 0.011).logits_max_abs_difference > 0
 
 
@@ -168,7 +204,10 @@ def test_a_missing_or_added_tensor_is_found_in_files(case, make_params, tmp_path
     selector = tmp_path / "selector"
     convert(make_params(case.family, case.base), 0, selector)
     tensors = read_tensors(selector)
-    for changed in ({name: tensor for name, tensor in tensors.items() if name != "model.norm.weight"}, tensors | {"model.extra.weight": torch.zeros(1)}):
+    for changed in (
+        {name: tensor for name, tensor in tensors.items() if name != "model.norm.weight"},
+        tensors | {"model.extra.weight": torch.zeros(1)},
+    ):
         save_file(changed, selector / "model.safetensors", metadata={"format": "pt"})
         with pytest.raises(UserError, match=r"model\.(norm|extra)\.weight is in one of the two models only"):
             compare_files(case.base, selector, torch.float32, True, 0.0)

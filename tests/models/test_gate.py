@@ -29,7 +29,11 @@ def test_blend_against_numbers_worked_by_hand():
 
 def test_the_bad_ratio_is_not_rounded_away_in_bfloat16():
     # 1 - sigmoid(9) = 1.2339e-4, which bfloat16 holds, while its sigmoid(9) is 1
-    out = blend(torch.full((1, 1, 1), 9.0, dtype=torch.bfloat16), torch.zeros(1, 1, 1, dtype=torch.bfloat16), torch.ones(1, 1, 1, dtype=torch.bfloat16))
+    out = blend(
+        torch.full((1, 1, 1), 9.0, dtype=torch.bfloat16),
+        torch.zeros(1, 1, 1, dtype=torch.bfloat16),
+        torch.ones(1, 1, 1, dtype=torch.bfloat16),
+    )
     assert out.item() == pytest.approx(1.2339e-4, rel=0.01)
 
 
@@ -56,7 +60,9 @@ def test_a_closed_gate_gives_the_trash_alone(case, mode):
 def test_a_custom_trash_expert_starts_as_its_class_says_and_survives_saving(case, tmp_path, monkeypatch):
     (tmp_path / "scaling_trash.py").write_text(SCALE)
     monkeypatch.syspath_prepend(tmp_path)
-    model = from_base(case.family, str(case.base), trash_expert_mode="custom", trash_expert_module="scaling_trash:Scale")
+    model = from_base(
+        case.family, str(case.base), trash_expert_mode="custom", trash_expert_module="scaling_trash:Scale"
+    )
     block = next(iter(gated_blocks(model).values()))
     torch.nn.init.constant_(block.quality_gate.weight, -100.0)
     x = torch.rand(1, 3, 32)

@@ -28,7 +28,12 @@ TAKES = "select_moe takes an OLMoE (olmoe) base, quality_gate a Qwen3 (qwen3) ba
 
 @pytest.mark.parametrize(
     ("family", "kind", "got"),
-    [("select_moe", "qwen3", "a qwen3"), ("select_moe", "qwen2", "a qwen2"), ("quality_gate", "qwen2", "a qwen2"), ("quality_gate", "olmoe", "an olmoe")],
+    [
+        ("select_moe", "qwen3", "a qwen3"),
+        ("select_moe", "qwen2", "a qwen2"),
+        ("quality_gate", "qwen2", "a qwen2"),
+        ("quality_gate", "olmoe", "an olmoe"),
+    ],
 )
 def test_a_base_of_another_family_is_refused(bases, family, kind, got):
     assert refusal(from_base, family, str(bases[kind])) == f"convert.base_model: got {got} model; {TAKES}"
@@ -46,13 +51,21 @@ def test_a_model_type_that_nobody_knows_is_refused_like_another_family(tmp_path)
 
 def test_a_path_that_is_not_there_is_refused(tmp_path):
     for path in (str(tmp_path / "nothing"), "data/base/nothing", "./nothing"):
-        assert refusal(from_base, "select_moe", path) == f"convert.base_model: got {path}, which does not exist; takes a folder with a model, or a hub id"
+        assert (
+            refusal(from_base, "select_moe", path)
+            == f"convert.base_model: got {path}, which does not exist; takes a folder with a model, or a hub id"
+        )
 
 
 def test_an_unknown_hub_model_or_no_network_is_refused():
     message = refusal(from_base, "select_moe", "nobody/no-such-model")
-    assert message.startswith("convert.base_model: got nobody/no-such-model (no folder here, and not to be had from the hub at revision main: ")
-    assert refusal(load_base, "nobody/no-such-model", "v1", key="finetune.base_model").startswith("finetune.base_model: got nobody/no-such-model")
+    assert message.startswith(
+        "convert.base_model: got nobody/no-such-model (no folder here, and not to be had from the hub at "
+        "revision main: "
+    )
+    assert refusal(load_base, "nobody/no-such-model", "v1", key="finetune.base_model").startswith(
+        "finetune.base_model: got nobody/no-such-model"
+    )
 
 
 @pytest.mark.parametrize("config", [None, "{}", "not json"])

@@ -48,7 +48,12 @@ WORKED = [
     ("mse", "token_wise", {}, 1.01 / 3),
     # mean 0.5, deviations -0.3, -0.1, 0.4: var 0.26 / 2 = 0.13
     ("beta_moment_matching", "token_wise", {}, 0.08**2),
-    ("beta_moment_matching", "sample_wise", {"beta_target_mean": 0.2, "beta_target_var": 0.03, "w_mean": 2.0, "w_var": 5.0}, 2 * 0.3**2 + 5 * 0.1**2),
+    (
+        "beta_moment_matching",
+        "sample_wise",
+        {"beta_target_mean": 0.2, "beta_target_var": 0.03, "w_mean": 2.0, "w_var": 5.0},
+        2 * 0.3**2 + 5 * 0.1**2,
+    ),
     ("mean_variance_regularization", "token_wise", {}, -0.013),
     ("mean_variance_regularization", "token_wise", {"lambda_var": 2.0}, -0.26),
     # (g - 0.5)^2 = 0.09, 0.01, 0.16: (0.05 + 0.16) / 2; 0.26 / 3
@@ -65,7 +70,9 @@ def test_losses_against_numbers_worked_by_hand(kind, averaging, keys, expected):
 
 def test_beta_moment_matching_on_two_tokens():
     # g = (0.2, 0.4): mean 0.3, var 0.02 -> (0.3 - 0.5)^2 + (0.02 - 0.05)^2 = 0.0409
-    assert loss_of([scores_of([[0.2, 0.4]])], None, quality_loss_type="beta_moment_matching").item() == pytest.approx(0.0409, abs=1e-6)
+    assert loss_of([scores_of([[0.2, 0.4]])], None, quality_loss_type="beta_moment_matching").item() == pytest.approx(
+        0.0409, abs=1e-6
+    )
 
 
 def test_layers_are_averaged_and_reported_one_by_one():
@@ -90,9 +97,14 @@ def test_every_loss_moves_every_real_token_and_no_padding(kind, averaging):
 @pytest.mark.parametrize("averaging", ["sample_wise", "token_wise"])
 @pytest.mark.parametrize("kind", sorted(QUALITY_LOSSES))
 def test_padding_changes_no_loss(kind, averaging):
-    padded, mask = [[0.6, 0.2, 0.4, 0.1], [0.3, 0.9, 0.5, 0.5], [0.3, 0.3, 0.3, 0.3]], [[0, 1, 1, 0], [0, 1, 0, 0], [0, 0, 0, 0]]
+    padded, mask = (
+        [[0.6, 0.2, 0.4, 0.1], [0.3, 0.9, 0.5, 0.5], [0.3, 0.3, 0.3, 0.3]],
+        [[0, 1, 1, 0], [0, 1, 0, 0], [0, 0, 0, 0]],
+    )
     keys = {"quality_loss_type": kind, "quality_loss_averaging": averaging}
-    assert loss_of([scores_of(padded)], mask, **keys).item() == pytest.approx(loss_of([scores_of(GOOD)], MASK, **keys).item(), abs=1e-6)
+    assert loss_of([scores_of(padded)], mask, **keys).item() == pytest.approx(
+        loss_of([scores_of(GOOD)], MASK, **keys).item(), abs=1e-6
+    )
 
 
 @pytest.mark.parametrize("kind", sorted(QUALITY_LOSSES))

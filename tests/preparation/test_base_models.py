@@ -57,7 +57,11 @@ def test_the_loss_falls_and_is_reported(built: tuple[Path, dict[str, dict[str, f
 
 @pytest.mark.parametrize(("name", "cls"), [("olmoe", OlmoeForCausalLM), ("qwen3", Qwen3ForCausalLM)])
 def test_folders_load_without_a_network_and_have_learnt(
-    name: str, cls: type, built: tuple[Path, dict[str, dict[str, float]]], world: MiniWorld, monkeypatch: pytest.MonkeyPatch
+    name: str,
+    cls: type,
+    built: tuple[Path, dict[str, dict[str, float]]],
+    world: MiniWorld,
+    monkeypatch: pytest.MonkeyPatch,
 ):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     folder, report = built
@@ -65,7 +69,9 @@ def test_folders_load_without_a_network_and_have_learnt(
     tokenizer = AutoTokenizer.from_pretrained(folder / name)
     assert isinstance(model, cls)
     assert not any(loading.values())
-    assert sorted(path.name for path in (folder / name).iterdir() if path.suffix == ".safetensors") == ["model.safetensors"]
+    assert sorted(path.name for path in (folder / name).iterdir() if path.suffix == ".safetensors") == [
+        "model.safetensors"
+    ]
     assert (model.config.eos_token_id, model.config.pad_token_id) == (tokenizer.eos_token_id, tokenizer.pad_token_id)
     packed = pack_rows(tokenizer(world.corpus()[:100])["input_ids"], 256, tokenizer.pad_token_id)
     with torch.no_grad():
@@ -81,7 +87,9 @@ def test_the_same_seed_gives_the_same_bytes_with_any_number_of_threads(
     folder, report = built
     assert build_base_models(world, tmp_path / "base", seed=0, steps=STEPS) == report
     files = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
-    assert files == sorted(path.relative_to(tmp_path / "base") for path in (tmp_path / "base").rglob("*") if path.is_file())
+    assert files == sorted(
+        path.relative_to(tmp_path / "base") for path in (tmp_path / "base").rglob("*") if path.is_file()
+    )
     assert all((folder / file).read_bytes() == (tmp_path / "base" / file).read_bytes() for file in files)
     assert [path.name for path in tmp_path.iterdir()] == ["base"]
 

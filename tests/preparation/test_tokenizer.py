@@ -19,7 +19,18 @@ def tokenizer() -> PreTrainedTokenizerFast:
 
 @pytest.mark.parametrize(
     "text",
-    ["", " ", "\n\n a  b\t c \r\n", "naïve café", "Ω 语言 🙂‍↔️", "\x00\x7f", "Don't , stop !", "<|user|>\nHi?\n<|assistant|>\n", f"a{EOS}\n", "e\u0301 vs é"],
+    [
+        "",
+        " ",
+        "\n\n a  b\t c \r\n",
+        "naïve café",
+        "Ω 语言 🙂‍↔️",
+        "\x00\x7f",
+        "Don't , stop !",
+        "<|user|>\nHi?\n<|assistant|>\n",
+        f"a{EOS}\n",
+        "e\u0301 vs é",
+    ],
 )
 def test_any_text_comes_back(tokenizer: PreTrainedTokenizerFast, text: str):
     assert tokenizer.decode(tokenizer(text)["input_ids"]) == text

@@ -1,4 +1,6 @@
-"""Pools and statistics made by hand. Sample-level columns are computed sample by sample in plain Python, apart from the code under test."""
+"""Pools and statistics made by hand. Sample-level columns are computed sample by sample in plain Python, apart from the
+code under test.
+"""
 
 import json
 import math
@@ -30,14 +32,18 @@ DEFAULTS: dict[str, Any] = {
 
 @dataclass
 class Sample:
-    """`nll`: T - 1 values; `logits`: [L][T], the gates before the sigmoid; `features`: what it is clustered by, None where collect had no token of it."""
+    """`nll`: T - 1 values; `logits`: [L][T], the gates before the sigmoid; `features`: what it is clustered by, None
+    where collect had no token of it.
+    """
 
     dataset: str
     index: int
     nll: Sequence[float]
     logits: np.ndarray
     label: str | None = None
-    messages: list[dict[str, str]] = field(default_factory=lambda: [{"role": "user", "content": "Why?"}, {"role": "assistant", "content": "Because."}])
+    messages: list[dict[str, str]] = field(
+        default_factory=lambda: [{"role": "user", "content": "Why?"}, {"role": "assistant", "content": "Because."}]
+    )
     features: Sequence[float] | None = None
 
     @property
@@ -68,24 +74,57 @@ def naive_gates(sample: Sample, alpha: float) -> list[float]:
     if max(sample.nll) > 700:
         return [math.nan] * len(sample.logits)
     powers = [math.exp(nll) ** alpha for nll in sample.nll]
-    return [sum(p * sigmoid(x) for p, x in zip(powers, layer[1:], strict=True)) / sum(powers) for layer in sample.logits.tolist()]
+    return [
+        sum(p * sigmoid(x) for p, x in zip(powers, layer[1:], strict=True)) / sum(powers)
+        for layer in sample.logits.tolist()
+    ]
 
 
-def write_folders(root: Path, samples: Sequence[Sample], shard_rows: int = 3, tokens: bool = True, gated: bool = True, features: str | None = None) -> Folders:
+def write_folders(
+    root: Path,
+    samples: Sequence[Sample],
+    shard_rows: int = 3,
+    tokens: bool = True,
+    gated: bool = True,
+    features: str | None = None,
+) -> Folders:
     folders = Folders(root / "pool", root / "statistics")
     folders.pool.mkdir(parents=True)
     folders.statistics.mkdir()
     half = len(samples) // 2  # two parts
     for part, rows in enumerate([samples[:half], samples[half:]]):
-        records = [{"source_dataset": s.dataset, "source_index": s.index, "id": s.key, "messages": s.messages, "label": s.label} for s in rows]
+        records = [
+            {
+                "source_dataset": s.dataset,
+                "source_index": s.index,
+                "id": s.key,
+                "messages": s.messages,
+                "label": s.label,
+            }
+            for s in rows
+        ]
         pq.write_table(pa.Table.from_pylist(records, POOL_SCHEMA), folders.pool / f"pool-{part:05d}.parquet")
     shards = []
     for start in range(0, len(samples), shard_rows):
         rows = samples[start : start + shard_rows]
         shards.append({"file": f"shard-{start // shard_rows:05d}.parquet", "rows": len(rows)})
         path = folders.statistics / shards[-1]["file"]
-        pq.write_table(shard_table(rows, tokens, gated, features), path, compression="zstd", use_dictionary=False, max_rows_per_page=16)
-    manifest = {"fingerprint": {}, "layers": len(samples[0].logits), "experts": 0, "hidden": 8, "gated": gated, "tokens": tokens, "shards": shards}
+        pq.write_table(
+            shard_table(rows, tokens, gated, features),
+            path,
+            compression="zstd",
+            use_dictionary=False,
+            max_rows_per_page=16,
+        )
+    manifest = {
+        "fingerprint": {},
+        "layers": len(samples[0].logits),
+        "experts": 0,
+        "hidden": 8,
+        "gated": gated,
+        "tokens": tokens,
+        "shards": shards,
+    }
     (folders.statistics / "manifest.json").write_text(json.dumps(manifest))
     return folders
 
@@ -112,20 +151,26 @@ def shard_table(rows: Sequence[Sample], tokens: bool, gated: bool, features: str
     return pa.table(columns)
 
 
-def random_samples(count: int, layers: int = 3, longest: int = 12, seed: int = 0, labels: Sequence[str | None] = (None,)) -> list[Sample]:
+def random_samples(
+    count: int, layers: int = 3, longest: int = 12, seed: int = 0, labels: Sequence[str | None] = (None,)
+) -> list[Sample]:
     """Samples of 1 to `longest` tokens (one of them has no NLL) from three sources."""
     rng = np.random.default_rng(seed)
     samples = []
     for i in range(count):
         n_tokens = int(rng.integers(1, longest + 1)) if i else 1
         logits = rng.normal(0, 2, (layers, n_tokens))
-        samples.append(Sample(f"set_{i % 3}", i, rng.exponential(2, n_tokens - 1).tolist(), logits, labels[i % len(labels)]))
+        samples.append(
+            Sample(f"set_{i % 3}", i, rng.exponential(2, n_tokens - 1).tolist(), logits, labels[i % len(labels)])
+        )
     return samples
 
 
 @pytest.fixture
 def write(tmp_path: Path) -> Callable[..., Folders]:
-    """Write samples as a pool with statistics: `write(samples, shard_rows=3, tokens=True, gated=True, features="router_probs", name="a")`."""
+    """Write samples as a pool with statistics: `write(samples, shard_rows=3, tokens=True, gated=True,
+    features="router_probs", name="a")`.
+    """
 
     def write_here(samples: Sequence[Sample], name: str = "made", **options: Any) -> Folders:
         return write_folders(tmp_path / name, samples, **options)

@@ -12,7 +12,8 @@ def test_auc_by_hand():
     # good 3, 2, 1; others 2, 0: pairs won 3>2 3>0 2>0 1>0 = 4, tied 2=2 = 0.5, of 6
     result = auc(np.array([3.0, 2.0, 0.0, 2.0, 1.0]), np.array([True, True, False, False, True]))
     assert result.value == pytest.approx(4.5 / 6)
-    # each good sample beats 1, 0.75, 0.5 of the others: variance 0.0625; the others are beaten by 0.5, 1: variance 0.125
+    # each good sample beats 1, 0.75, 0.5 of the others: variance 0.0625; the others are beaten by 0.5, 1: variance
+    # 0.125
     margin = 1.959964 * np.sqrt(0.0625 / 3 + 0.125 / 2)
     assert (result.low, result.high) == (pytest.approx(0.75 - margin), 1.0)  # cut at 1
 

@@ -18,7 +18,9 @@ DIRECTIONS = {"x": [1.0, 0.0, 0.1], "y": [0.0, 2.0, 0.2], "z": [0.3, 0.0, 3.0]}
 def samples(made):
     """`raw` is 0.1 * the number; number 0 cannot be graded; directions: x of 1 2 9, y of 3 4 8, z of 5 6 7."""
     directions = "-xxyyzzzyx"
-    rows = [made.Sample("a", i, [1.0] * (i > 0), np.full((2, 1 + (i > 0)), made.logit(0.1 * i or 0.5))) for i in range(10)]
+    rows = [
+        made.Sample("a", i, [1.0] * (i > 0), np.full((2, 1 + (i > 0)), made.logit(0.1 * i or 0.5))) for i in range(10)
+    ]
     for row, direction in zip(rows[1:], directions[1:], strict=True):
         row.features = [value * row.index for value in DIRECTIONS[direction]]  # the length must not matter
     return rows
@@ -32,11 +34,15 @@ def run(folders, params, seed=0):
 
 
 @pytest.mark.parametrize("features", ["router_probs", "hidden_mean"])
-@pytest.mark.parametrize(("ratio", "expected"), [(0.2, [9, 8]), (0.3, [9, 8, 7]), (0.5, [9, 8, 7, 4, 2]), (0.6, [9, 8, 7, 6, 4, 2])])
+@pytest.mark.parametrize(
+    ("ratio", "expected"), [(0.2, [9, 8]), (0.3, [9, 8, 7]), (0.5, [9, 8, 7, 4, 2]), (0.6, [9, 8, 7, 6, 4, 2])]
+)
 def test_round_robin_by_hand(write, made, samples, features, ratio, expected):
     # rounds: x 9, y 8, z 7, then x 2, y 4, z 6; what is kept is written by rank
     folders = write(samples, features=features)
-    metrics, rows, kept = run(folders, made.params(score="raw", strategy="cluster_round_robin", clusters=3, ratio=ratio))
+    metrics, rows, kept = run(
+        folders, made.params(score="raw", strategy="cluster_round_robin", clusters=3, ratio=ratio)
+    )
     assert kept == expected
     assert [row["cluster"] for row in rows] == [None, 0, 0, 1, 1, 2, 2, 2, 1, 0]
     assert metrics["clusters"] == {"count": 3, "min_size": 3, "median_size": 3.0, "max_size": 3}
@@ -54,7 +60,10 @@ def test_sizes_of_clusters(write, made, samples, tmp_path):
 def test_ties_go_by_dataset_then_index(write, made, samples):
     for sample in samples[1:]:
         sample.logits = np.zeros((2, 2))
-    _, rows, kept = run(write(samples, features="router_probs"), made.params(score="raw", strategy="cluster_round_robin", clusters=3, ratio=0.4))
+    _, rows, kept = run(
+        write(samples, features="router_probs"),
+        made.params(score="raw", strategy="cluster_round_robin", clusters=3, ratio=0.4),
+    )
     assert [row["cluster"] for row in rows] == [None, 0, 0, 1, 1, 2, 2, 2, 1, 0]
     assert kept == [1, 2, 3, 5]  # the first of each, then the second of x
 
@@ -83,7 +92,10 @@ def test_who_is_together_does_not_depend_on_the_score(write, made):
     for score in ("quality", "perplexity", "perplexity"):
         _, rows, _ = run(folders, made.params(score=score, strategy="cluster_round_robin", clusters=7))
         clusters.append([row["cluster"] for row in rows])
-    together = [{frozenset(i for i, other in enumerate(labels) if other == label) for label in set(labels)} for labels in clusters]
+    together = [
+        {frozenset(i for i, other in enumerate(labels) if other == label) for label in set(labels)}
+        for labels in clusters
+    ]
     assert together[0] == together[1]
     assert clusters[0] != clusters[1] == clusters[2]
 
@@ -107,13 +119,17 @@ def test_router_features_come_first(write, made, samples):
 
 def test_more_clusters_than_samples_are_refused(write, made, samples):
     folders = write(samples, features="router_probs")
-    with pytest.raises(UserError, match=r"^select\.clusters: got 10, but 9 samples can be graded; takes no more than that$"):
+    with pytest.raises(
+        UserError, match=r"^select\.clusters: got 10, but 9 samples can be graded; takes no more than that$"
+    ):
         run(folders, made.params(score="raw", strategy="cluster_round_robin", clusters=10))
     assert run(folders, made.params(score="raw", strategy="cluster_round_robin", clusters=9, ratio=0.3))[2] == [9, 8, 7]
 
 
 def test_statistics_without_features_are_refused(write, made, samples):
-    with pytest.raises(UserError, match=r"^select\.clusters: .*statistics holds no features .*\(router_probs or hidden_mean\)"):
+    with pytest.raises(
+        UserError, match=r"^select\.clusters: .*statistics holds no features .*\(router_probs or hidden_mean\)"
+    ):
         run(write(samples), made.params(score="raw", clusters=2))
 
 
@@ -123,12 +139,19 @@ def test_features_of_two_widths_are_refused(write, made, samples):
     table = pq.read_table(path)
     place = table.column_names.index("router_probs")
     pq.write_table(table.set_column(place, "router_probs", table["gate_mean"]), path)
-    with pytest.raises(UserError, match=r"shard-00001\.parquet: router_probs is .*, the first shard has lists of 3; run collect again"):
+    with pytest.raises(
+        UserError, match=r"shard-00001\.parquet: router_probs is .*, the first shard has lists of 3; run collect again"
+    ):
         open_statistics(folders.statistics).features(np.arange(1, 10))
 
 
 def test_round_robin_needs_a_score(write, made, samples):
     with pytest.raises(UserError, match=r"select\.score: got quality, .* has no gates"):
-        run(write(samples, gated=False, features="router_probs"), made.params(strategy="cluster_round_robin", clusters=3))
-    _, _, kept = run(write(samples, gated=False, features="hidden_mean", name="other"), made.params(strategy="random", clusters=3))
+        run(
+            write(samples, gated=False, features="router_probs"),
+            made.params(strategy="cluster_round_robin", clusters=3),
+        )
+    _, _, kept = run(
+        write(samples, gated=False, features="hidden_mean", name="other"), made.params(strategy="random", clusters=3)
+    )
     assert len(kept) == 2

@@ -53,8 +53,13 @@ def first_rows(found):
 
 
 def test_length_does_not_matter_direction_does():
-    x = np.array([[1.0, 0.0], [9.0, 0.1], [0.0, 1.0], [0.1, 9.0]], dtype=np.float32)  # Euclidean k-means puts 0 and 2 together
-    assert together(spherical_kmeans(normalise(x), 2, np.random.default_rng(0)).label_R) == {frozenset({0, 1}), frozenset({2, 3})}
+    x = np.array(
+        [[1.0, 0.0], [9.0, 0.1], [0.0, 1.0], [0.1, 9.0]], dtype=np.float32
+    )  # Euclidean k-means puts 0 and 2 together
+    assert together(spherical_kmeans(normalise(x), 2, np.random.default_rng(0)).label_R) == {
+        frozenset({0, 1}),
+        frozenset({2, 3}),
+    }
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -72,7 +77,9 @@ def test_inertia_against_scikit_learn():
 
 
 def test_the_result_is_a_fixed_point():
-    """Every row is in the cluster whose centre is closest, every centre is the mean direction of its rows, kept up to date while rows move."""
+    """Every row is in the cluster whose centre is closest, every centre is the mean direction of its rows, kept up to
+    date while rows move.
+    """
     x, _ = around_topics(2000, 30, 16, 1.0)
     found = spherical_kmeans(x, 20, np.random.default_rng(0))
     assert 3 < found.iterations < clustering.MAX_ITERATIONS

@@ -16,11 +16,15 @@ PARAMS = Path(__file__).resolve().parents[2] / "params.yaml"
 
 def statistics(tmp_path, model, base_model=None):
     fingerprint = {"model": model, "params": {"base_model": base_model}}
-    return Statistics(tmp_path / "statistics", Manifest(fingerprint=fingerprint, layers=1, gated=True, tokens=True, shards=[]))
+    return Statistics(
+        tmp_path / "statistics", Manifest(fingerprint=fingerprint, layers=1, gated=True, tokens=True, shards=[])
+    )
 
 
 def collected(checkpoint, base_model=None):
-    return check_params(yaml.safe_load(PARAMS.read_text())).collect.model_copy(update={"checkpoint": checkpoint, "base_model": base_model})
+    return check_params(yaml.safe_load(PARAMS.read_text())).collect.model_copy(
+        update={"checkpoint": checkpoint, "base_model": base_model}
+    )
 
 
 def test_the_model_must_be_the_checkpoint_that_params_name(tmp_path):
@@ -39,5 +43,7 @@ def test_the_model_must_be_the_checkpoint_that_params_name(tmp_path):
 def test_the_base_model_must_be_the_one_that_params_name(tmp_path):
     digests = tmp_path / "digests.json"
     check_model(statistics(tmp_path, "x", "some/model"), digests, collected("last", "some/model"))
-    with pytest.raises(UserError, match=r"was collected with some/model, and collect\.base_model asks for the warmed selector"):
+    with pytest.raises(
+        UserError, match=r"was collected with some/model, and collect\.base_model asks for the warmed selector"
+    ):
         check_model(statistics(tmp_path, "x", "some/model"), digests, collected("last"))

@@ -104,14 +104,18 @@ def test_quality_against_pandas(write, made):
     samples = made.random_samples(200)
     frame = pd.DataFrame([made.naive_gates(sample, 1) if sample.nll else [np.nan] * 3 for sample in samples])
     expected = ((frame - frame.min()) / ((frame.max() - frame.min()) * frame.mean())).mean(axis=1, skipna=False)
-    np.testing.assert_allclose(SCORES["quality"](open_statistics(write(samples).statistics), made.params()), expected, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(
+        SCORES["quality"](open_statistics(write(samples).statistics), made.params()), expected, rtol=1e-4, atol=1e-6
+    )
 
 
 @pytest.mark.parametrize("alpha", [0.0, 1.0])
 def test_token_level_agrees_with_the_sample_level(write, made, alpha):
     statistics = open_statistics(write(made.random_samples(50)).statistics)
     streamed = layer_gates(statistics, alpha + 1e-12)  # not 0 or 1, so that it is computed from the tokens
-    np.testing.assert_allclose(streamed, layer_gates(statistics, alpha), atol=5e-4)  # a logit of float16 is off by up to 2^-11 of itself
+    np.testing.assert_allclose(
+        streamed, layer_gates(statistics, alpha), atol=5e-4
+    )  # a logit of float16 is off by up to 2^-11 of itself
 
 
 def test_softmax_of_large_values_does_not_overflow():
@@ -152,7 +156,10 @@ def test_memory_does_not_grow_with_tokens(write, made, monkeypatch):
     rng = np.random.default_rng(0)
     peaks = {}
     for n_tokens in (100, 1000):
-        samples = [made.Sample("a", i, rng.exponential(1, n_tokens - 1).tolist(), rng.normal(0, 1, (4, n_tokens))) for i in range(350)]
+        samples = [
+            made.Sample("a", i, rng.exponential(1, n_tokens - 1).tolist(), rng.normal(0, 1, (4, n_tokens)))
+            for i in range(350)
+        ]
         statistics = open_statistics(write(samples, name=str(n_tokens), shard_rows=350).statistics)
         del samples
         peaks[n_tokens] = _peak(lambda statistics=statistics: layer_gates(statistics, 0.5))

@@ -20,14 +20,21 @@ from mygo.selection.run import select
 
 @pytest.fixture
 def scored(write, made):
-    """Ten samples in two sources; `raw` is 0.1 * its number; numbers 5 to 9 are labelled clean, 6 wrongly so; number 0 has one token."""
+    """Ten samples in two sources; `raw` is 0.1 * its number; numbers 5 to 9 are labelled clean, 6 wrongly so; number 0
+    has one token.
+    """
     samples = []
     for i in range(10):
         gate = 0.1 * i if i else 0.5
         label = None if i == 1 else "Clean" if i in (2, 5, 7, 8, 9) else "wrong answer"
         n_tokens = 1 if i == 0 else 2 + i
-        samples.append(made.Sample("ab"[i % 2], i, [1.0 + i] * (n_tokens - 1), np.full((2, n_tokens), made.logit(gate)), label))
-    samples[9].messages = [{"role": "user", "content": " Wie heißt “das”?\n"}, {"role": "assistant", "content": "Größe 🙂"}]
+        samples.append(
+            made.Sample("ab"[i % 2], i, [1.0 + i] * (n_tokens - 1), np.full((2, n_tokens), made.logit(gate)), label)
+        )
+    samples[9].messages = [
+        {"role": "user", "content": " Wie heißt “das”?\n"},
+        {"role": "assistant", "content": "Größe 🙂"},
+    ]
     return write(samples)
 
 
@@ -51,7 +58,15 @@ def test_selected_and_scores_by_hand(scored, made):
     assert "Größe 🙂".encode() in (out / "selected.jsonl").read_bytes()
 
     scores = pq.read_table(out / "scores.parquet")
-    types = {"n_tokens": "int32", "score": "double", "rank": "int64", "selected": "bool", "cluster": "int32", "reason": "string", "source_index": "int64"}
+    types = {
+        "n_tokens": "int32",
+        "score": "double",
+        "rank": "int64",
+        "selected": "bool",
+        "cluster": "int32",
+        "reason": "string",
+        "source_index": "int64",
+    }
     assert {name: str(scores.schema.field(name).type) for name in types} == types
     rows = scores.to_pylist()
     assert [row["id"] for row in rows] == ["a-0", "b-1", "a-2", "b-3", "a-4", "b-5", "a-6", "b-7", "a-8", "b-9"]
@@ -82,7 +97,10 @@ def test_metrics_by_hand(scored, made):
 
 
 def test_auc_has_the_sign_of_the_order(scored, made):
-    auc = {order: run(scored, made.params(score="raw", order=order))[0].metrics["auc"] for order in ("highest", "lowest", "middle")}
+    auc = {
+        order: run(scored, made.params(score="raw", order=order))[0].metrics["auc"]
+        for order in ("highest", "lowest", "middle")
+    }
     assert auc["lowest"] == pytest.approx(1 - auc["highest"])
     # distances from the median 0.5 (0.1 a number): good 3 0 2 3 4, others 2 1 1; pairs won 0 + 3 + 0.5 + 0 + 0
     assert auc["middle"] == pytest.approx(3.5 / 15)
@@ -91,7 +109,9 @@ def test_auc_has_the_sign_of_the_order(scored, made):
 def test_plots_by_hand(scored, made):
     plots = run(scored, made.params(score="raw", ratio=0.3))[0].plots
     histogram = plots["score_histogram"]
-    totals = {group: sum(row[group] for row in histogram) for group in ("kept", "dropped", "good", "other", "unlabelled")}
+    totals = {
+        group: sum(row[group] for row in histogram) for group in ("kept", "dropped", "good", "other", "unlabelled")
+    }
     assert totals == {"kept": 3, "dropped": 6, "good": 5, "other": 3, "unlabelled": 1}  # nine samples have a score
     assert all(row["bin_left"] < row["score"] < row["bin_right"] for row in histogram)
     assert [row["kept"] > 0 for row in histogram].index(True) > len(histogram) // 2
@@ -142,7 +162,12 @@ def test_every_row_is_accounted_for(write, made, strategy, score):
     result, out = run(write(samples), made.params(strategy=strategy, score=score, ratio=0.1))
     scores = pq.read_table(out / "scores.parquet").to_pandas()
     assert scores["id"].tolist() == [sample.key for sample in samples]
-    assert scores["selected"].sum() == len(read_jsonl(out / "selected.jsonl")) == result.metrics["selected"] == (gradable if strategy == "full" else 11)
+    assert (
+        scores["selected"].sum()
+        == len(read_jsonl(out / "selected.jsonl"))
+        == result.metrics["selected"]
+        == (gradable if strategy == "full" else 11)
+    )
     dropped = {"top": {"below_budget"}, "random": {"not_drawn"}, "full": set()}[strategy]
     assert set(scores["reason"]) == {"kept", "too_short"} | dropped
     assert sorted(scores["rank"].dropna()) == list(range(1, gradable + 1))
@@ -163,7 +188,10 @@ def test_a_statistic_that_is_not_finite_drops_its_sample(write, made):
     assert pq.read_table(out / "scores.parquet")["reason"].to_pylist() == ["kept", "kept", "kept", "not_finite"]
 
 
-@pytest.mark.parametrize("changes", [{"strategy": "random"}, {"strategy": "full"}, {"score": "perplexity", "order": "lowest"}, {"score": "length"}])
+@pytest.mark.parametrize(
+    "changes",
+    [{"strategy": "random"}, {"strategy": "full"}, {"score": "perplexity", "order": "lowest"}, {"score": "length"}],
+)
 def test_without_gates(write, made, changes):
     samples = made.random_samples(40, labels=["clean", "wrong"])
     result, out = run(write(samples, gated=False), made.params(**changes))
@@ -232,11 +260,16 @@ def test_the_stage_writes_its_files(scored, made, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(Path(__file__).parents[2])
     stage = importlib.import_module("stages.select")
     collected = SimpleNamespace(base_model=None, checkpoint="last")
-    monkeypatch.setattr(stage, "load_params", lambda: SimpleNamespace(select=made.params(score="raw"), seed=0, collect=collected))
+    monkeypatch.setattr(
+        stage, "load_params", lambda: SimpleNamespace(select=made.params(score="raw"), seed=0, collect=collected)
+    )
     scored.pool.parent.rename(tmp_path / "data")
     monkeypatch.chdir(tmp_path)
     stage.main()
-    written = {folder: sorted(path.name for path in (tmp_path / folder).iterdir()) for folder in ("data/selected", "metrics", "plots/select")}
+    written = {
+        folder: sorted(path.name for path in (tmp_path / folder).iterdir())
+        for folder in ("data/selected", "metrics", "plots/select")
+    }
     assert written == {
         "data/selected": ["scores.parquet", "selected.jsonl"],
         "metrics": ["select.json"],
@@ -246,5 +279,8 @@ def test_the_stage_writes_its_files(scored, made, tmp_path, monkeypatch):
 
 
 def test_import_is_light():
-    code = "import sys, mygo.selection.run; print([m for m in ('torch', 'transformers', 'datasets', 'sklearn', 'scipy') if m in sys.modules])"
+    code = (
+        "import sys, mygo.selection.run; print([m for m in ('torch', 'transformers', 'datasets', 'sklearn', 'scipy') "
+        "if m in sys.modules])"
+    )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

@@ -103,7 +103,11 @@ def test_null_rows_keep_their_place(folders):
 
     def blank_second(table):
         lists = table["gate_mean"].to_pylist()
-        return table.set_column(table.column_names.index("gate_mean"), "gate_mean", pa.array([lists[0], None, lists[2]], table.schema.field("gate_mean").type))
+        return table.set_column(
+            table.column_names.index("gate_mean"),
+            "gate_mean",
+            pa.array([lists[0], None, lists[2]], table.schema.field("gate_mean").type),
+        )
 
     before = open_statistics(folders.statistics).per_layer("gate_mean")
     rewrite(folders.statistics / "shard-00001.parquet", blank_second)

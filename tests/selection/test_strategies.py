@@ -11,7 +11,12 @@ from mygo.selection.strategies import STRATEGIES, budget_of, number_clusters, pl
 
 
 def keys(*pairs):
-    return pa.table({"source_dataset": [name for name, _ in pairs], "source_index": pa.array([index for _, index in pairs], pa.int64())})
+    return pa.table(
+        {
+            "source_dataset": [name for name, _ in pairs],
+            "source_index": pa.array([index for _, index in pairs], pa.int64()),
+        }
+    )
 
 
 def test_registry_walks():

@@ -58,7 +58,13 @@ def test_nothing_runs_again(small):
 def test_plots_are_drawn(small):
     small.run("dvc", "plots", "show")
     page = (small.folder / "dvc_plots/index.html").read_text()
-    for title in ("Warm-up, quality loss", "mean good_ratio of each layer", "Scores, kept and dropped", "Fine-tuning, loss", "accuracy by subject"):
+    for title in (
+        "Warm-up, quality loss",
+        "mean good_ratio of each layer",
+        "Scores, kept and dropped",
+        "Fine-tuning, loss",
+        "accuracy by subject",
+    ):
         assert title in page
 
 
@@ -72,23 +78,42 @@ def test_two_launched_processes_collect_the_same(small):
     """One thread each instead of two in one process: the order of sums differs, so the last digits may."""
     statistics = small.folder / "data/statistics"
     one = pq.ParquetDataset(sorted(statistics.glob("shard-*"))).read()
-    small.run("accelerate", "launch", "--config_file", "conf/accelerate/ddp_cpu.yaml", "--num_processes", "2", "-m", "stages.collect")
+    small.run(
+        "accelerate",
+        "launch",
+        "--config_file",
+        "conf/accelerate/ddp_cpu.yaml",
+        "--num_processes",
+        "2",
+        "-m",
+        "stages.collect",
+    )
     two = pq.ParquetDataset(sorted(statistics.glob("shard-*"))).read()
     assert two["id"].equals(one["id"])
     for column in ("nll", "nll_answer", "gate_mean", "gate_weighted", "router_probs", "router_logits"):
-        np.testing.assert_allclose(*(np.array(table[column].to_pylist(), dtype=float) for table in (two, one)), atol=1e-5, rtol=1e-5)
+        np.testing.assert_allclose(
+            *(np.array(table[column].to_pylist(), dtype=float) for table in (two, one)), atol=1e-5, rtol=1e-5
+        )
     kept = (small.folder / "data/selected/selected.jsonl").read_text()
     small.run("python", "-m", "stages.select")
-    assert [json.loads(line)["id"] for line in (small.folder / "data/selected/selected.jsonl").read_text().splitlines()] == [
-        json.loads(line)["id"] for line in kept.splitlines()
-    ]
+    assert [
+        json.loads(line)["id"] for line in (small.folder / "data/selected/selected.jsonl").read_text().splitlines()
+    ] == [json.loads(line)["id"] for line in kept.splitlines()]
     small.run("dvc", "checkout", "--force")
 
 
 def test_a_dry_run_says_the_cost_and_writes_nothing(small):
     status = small.run("git", "status", "--short").stdout
     said = small.run("python", "-m", "stages.collect", "--dry-run").stdout
-    assert [line.split()[0] for line in said.splitlines()] == ["samples", "tokens", "rows", "padding", "on", "speed", "time"]
+    assert [line.split()[0] for line in said.splitlines()] == [
+        "samples",
+        "tokens",
+        "rows",
+        "padding",
+        "on",
+        "speed",
+        "time",
+    ]
     assert "200, of which" in said
     assert small.run("git", "status", "--short").stdout == status
 

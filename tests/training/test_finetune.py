@@ -22,7 +22,14 @@ def base(tmp_path_factory):
     folder = tmp_path_factory.mktemp("base")
     tokenizer = train_tokenizer(["<|user|>\namber brook\n<|assistant|>\ncedar dune ember frost\n"])
     torch.manual_seed(0)
-    shape = {"vocab_size": len(tokenizer), "hidden_size": 32, "intermediate_size": 16, "num_hidden_layers": 2, "num_attention_heads": 4, "head_dim": 8}
+    shape = {
+        "vocab_size": len(tokenizer),
+        "hidden_size": 32,
+        "intermediate_size": 16,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "head_dim": 8,
+    }
     Qwen3ForCausalLM(Qwen3Config(**shape, num_key_value_heads=4, pad_token_id=0)).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
@@ -31,7 +38,14 @@ def base(tmp_path_factory):
 @pytest.fixture
 def tune(base, conversations, tmp_path, monkeypatch):
     defaults = OmegaConf.to_container(OmegaConf.load("params.yaml"))["finetune"]
-    small = {"base_model": str(base), "epochs": 4, "batch_size": 8, "micro_batch_size": 4, "max_length": 64, "learning_rate": 0.01}
+    small = {
+        "base_model": str(base),
+        "epochs": 4,
+        "batch_size": 8,
+        "micro_batch_size": 4,
+        "max_length": 64,
+        "learning_rate": 0.01,
+    }
     monkeypatch.chdir(tmp_path)
     selected = tmp_path / "selected.jsonl"
     selected.write_text("".join(json.dumps({"messages": messages}) + "\n" for messages in conversations[:16]))
@@ -45,7 +59,10 @@ def tune(base, conversations, tmp_path, monkeypatch):
 
 def test_the_adapter_is_pefts_and_lowers_the_loss(tune, base, tmp_path):
     metrics = tune()
-    assert sorted(path.name for path in (tmp_path / "adapter").iterdir()) == ["adapter_config.json", "adapter_model.safetensors"]
+    assert sorted(path.name for path in (tmp_path / "adapter").iterdir()) == [
+        "adapter_config.json",
+        "adapter_model.safetensors",
+    ]
     curve = (tmp_path / "plots/finetune/plots/metrics/train/loss.tsv").read_text().split()
     assert metrics["loss"] < float(curve[3]) - 0.2
     ids = torch.arange(3, 20)[None]
@@ -89,5 +106,7 @@ def test_a_batch_that_processes_cannot_share_is_refused():
     from mygo.training import trainer
 
     params = type("P", (), {"batch_size": 8, "micro_batch_size": 4})()
-    with pytest.raises(UserError, match=r"finetune\.batch_size: got 8; takes a multiple of micro_batch_size x processes = 12"):
+    with pytest.raises(
+        UserError, match=r"finetune\.batch_size: got 8; takes a multiple of micro_batch_size x processes = 12"
+    ):
         trainer.training_arguments(params, two, 0, 16, "finetune")

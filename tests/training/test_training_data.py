@@ -16,7 +16,10 @@ class FixedEncoder:
 
     def encode(self, conversations):
         return [
-            Encoded(np.arange(1, 1 + length, dtype=np.int32), np.array(mask, dtype=bool), np.array(mask, dtype=bool), False) for length, mask in conversations
+            Encoded(
+                np.arange(1, 1 + length, dtype=np.int32), np.array(mask, dtype=bool), np.array(mask, dtype=bool), False
+            )
+            for length, mask in conversations
         ]
 
 
@@ -29,13 +32,18 @@ def test_labels_are_the_predicted_tokens_and_nothing_else():
 def test_samples_with_nothing_to_predict_are_left_out_and_counted():
     dataset = ConversationDataset([[(2, [0, 0]), (2, [0, 1])]], FixedEncoder(), 2, "finetune")
     assert (len(dataset), dataset.left_out, dataset.tokens, dataset.predicted_tokens) == (1, 1, 2, 1)
-    with pytest.raises(UserError, match=r"finetune: none of the 1 samples has a token to predict within finetune\.max_length=8"):
+    with pytest.raises(
+        UserError, match=r"finetune: none of the 1 samples has a token to predict within finetune\.max_length=8"
+    ):
         ConversationDataset([[(2, [0, 0])]], FixedEncoder(), 1, "finetune")
 
 
 def test_padding_is_masked_and_never_predicted():
     batch = PadCollator(9)(
-        [{"input_ids": torch.tensor([1, 2, 3]), "labels": torch.tensor([-100, 2, 3])}, {"input_ids": torch.tensor([4]), "labels": torch.tensor([4])}]
+        [
+            {"input_ids": torch.tensor([1, 2, 3]), "labels": torch.tensor([-100, 2, 3])},
+            {"input_ids": torch.tensor([4]), "labels": torch.tensor([4])},
+        ]
     )
     assert batch["input_ids"].tolist() == [[1, 2, 3], [4, 9, 9]]
     assert batch["attention_mask"].tolist() == [[1, 1, 1], [1, 0, 0]]

@@ -94,7 +94,9 @@ def test_lora_is_merged_into_the_checkpoint(warmed, tiny_selector):
 
 def test_a_merged_state_computes_what_the_adapted_model_computes(tiny_selector, params):
     model = load_checkpoint(tiny_selector, torch.float32)
-    make_trainable(model, params(trainable="lora", lora={"r": 4, "alpha": 8.0, "dropout": 0.0, "target_modules": ["q_proj"]}))
+    make_trainable(
+        model, params(trainable="lora", lora={"r": 4, "alpha": 8.0, "dropout": 0.0, "target_modules": ["q_proj"]})
+    )
     for name, parameter in model.named_parameters():
         if "lora_B" in name:
             torch.nn.init.normal_(parameter)
@@ -115,7 +117,9 @@ def test_a_loss_that_is_not_finite_stops_at_its_step(warmed, tmp_path, monkeypat
         return loss * float("nan") if next(steps) == 2 else loss
 
     monkeypatch.setattr(WarmupTrainer, "compute_loss", third_is_nan)
-    with pytest.raises(UserError, match=r"^warmup: the loss is nan at step 2; lower warmup\.learning_rate \(now 0\.05\)$"):
+    with pytest.raises(
+        UserError, match=r"^warmup: the loss is nan at step 2; lower warmup\.learning_rate \(now 0\.05\)$"
+    ):
         warmed()
     assert not (tmp_path / "data/warmed").exists()
 

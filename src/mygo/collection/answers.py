@@ -1,7 +1,9 @@
-"""Answers without their instructions: what the IFD baseline divides by (Li et al. 2024, arXiv 2308.12032, "direct answer score").
+"""Answers without their instructions: what the IFD baseline divides by (Li et al. 2024, arXiv 2308.12032, "direct
+answer score").
 
-Every assistant turn stands alone behind one start token, so that each of its tokens has an NLL, as it has in the conversation. The paper's
-code starts from the bare answer, whose first token then has none; we keep the same tokens above and below the line.
+Every assistant turn stands alone behind one start token, so that each of its tokens has an NLL, as it has in the
+conversation. The paper's code starts from the bare answer, whose first token then has none; we keep the same tokens
+above and below the line.
 """
 
 from collections.abc import Sequence
@@ -20,7 +22,10 @@ def start_token(tokenizer: PreTrainedTokenizerBase) -> int:
     """The token that opens a text: the tokenizer's BOS, or its EOS where it has none."""
     token = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
     if token is None:
-        raise UserError("collect.answer_alone: got true, but the tokenizer has neither a BOS nor an EOS token to begin an answer with")
+        raise UserError(
+            "collect.answer_alone: got true, but the tokenizer has neither a BOS nor an EOS token to begin an "
+            "answer with"
+        )
     return cast(int, token)
 
 
@@ -32,12 +37,16 @@ def answers_alone(encoded: Encoded, start: int) -> list[torch.Tensor]:
 
 
 def score_answers_alone(engine: Engine, samples: Sequence[Encoded], start: int) -> list[np.ndarray]:
-    """Per sample the NLL of its answers' tokens without what came before the answer, float32, nats; empty without an answer."""
+    """Per sample the NLL of its answers' tokens without what came before the answer, float32, nats; empty without an
+    answer.
+    """
     texts = [(i, text) for i, sample in enumerate(samples) for text in answers_alone(sample, start)]
     nll: list[np.ndarray] = [np.empty(0, np.float32)] * len(texts)
     all_tokens = [torch.ones(len(text), dtype=torch.bool) for _, text in texts]
     for members, row in engine.score([text for _, text in texts], all_tokens, gated=False):
-        for place, values in zip(members, row.nll_M.split([len(texts[place][1]) - 1 for place in members]), strict=True):
+        for place, values in zip(
+            members, row.nll_M.split([len(texts[place][1]) - 1 for place in members]), strict=True
+        ):
             nll[place] = values.numpy()
     per_sample: list[list[np.ndarray]] = [[] for _ in samples]
     for (i, _), values in zip(texts, nll, strict=True):

@@ -52,14 +52,18 @@ def packed_attention(
     if attention_mask is not None or softcap is not None or s_aux is not None:
         raise NotImplementedError("packed attention takes no mask, no capped logits and no attention sinks")
     if sliding_window is not None and sliding_window < max(segments.lengths):
-        raise NotImplementedError(f"packed attention takes no samples longer than the sliding window of {sliding_window} tokens")
+        raise NotImplementedError(
+            f"packed attention takes no samples longer than the sliding window of {sliding_window} tokens"
+        )
     if query_BHND.is_cuda and query_BHND.dtype in (torch.bfloat16, torch.float16):
         return _varlen(query_BHND, key_BKND, value_BKND, segments, scaling), None
     scale = query_BHND.shape[-1] ** -0.5 if scaling is None else scaling
     return _per_segment(query_BHND[0], key_BKND[0], value_BKND[0], segments.lengths, scale)[None], None
 
 
-def _varlen(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, segments: Segments, scaling: float | None) -> torch.Tensor:
+def _varlen(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, segments: Segments, scaling: float | None
+) -> torch.Tensor:
     query_NHD, key_NKD, value_NKD = (x[0].transpose(0, 1) for x in (query, key, value))
     longest = max(segments.lengths)
     out = varlen_attn(
@@ -78,8 +82,12 @@ def _varlen(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, segment
     return out[None]
 
 
-def _per_segment(query_HND: torch.Tensor, key_KND: torch.Tensor, value_KND: torch.Tensor, lengths: tuple[int, ...], scale: float) -> torch.Tensor:
-    """[N, H, D]: sample after sample where blocks are faster, else one call of the library for each run of samples of equal length."""
+def _per_segment(
+    query_HND: torch.Tensor, key_KND: torch.Tensor, value_KND: torch.Tensor, lengths: tuple[int, ...], scale: float
+) -> torch.Tensor:
+    """[N, H, D]: sample after sample where blocks are faster, else one call of the library for each run of samples of
+    equal length.
+    """
     heads, tokens, _ = query_HND.shape
     out_NHD = query_HND.new_empty(tokens, heads, value_KND.shape[-1])
     start = 0
@@ -89,15 +97,21 @@ def _per_segment(query_HND: torch.Tensor, key_KND: torch.Tensor, value_KND: torc
             for sample in (slice(first, first + length) for first in range(start, stop, length)):
                 attend_in_blocks(query_HND[:, sample], key_KND[:, sample], value_KND[:, sample], scale, out_NHD[sample])
         else:
-            q, k, v = (x[:, start:stop].unflatten(1, (-1, length)).transpose(0, 1) for x in (query_HND, key_KND, value_KND))
-            attended = scaled_dot_product_attention(q, k, v, is_causal=True, scale=scale, enable_gqa=q.shape[1] != k.shape[1])
+            q, k, v = (
+                x[:, start:stop].unflatten(1, (-1, length)).transpose(0, 1) for x in (query_HND, key_KND, value_KND)
+            )
+            attended = scaled_dot_product_attention(
+                q, k, v, is_causal=True, scale=scale, enable_gqa=q.shape[1] != k.shape[1]
+            )
             out_NHD[start:stop] = attended.transpose(1, 2).flatten(0, 1)
         start = stop
     return out_NHD
 
 
 def why_not_packed(model: PreTrainedModel, max_length: int) -> str | None:
-    """Why samples of up to `max_length` tokens cannot lie end to end in this model, or None if they can as far as its config tells."""
+    """Why samples of up to `max_length` tokens cannot lie end to end in this model, or None if they can as far as its
+    config tells.
+    """
     config = model.config.get_text_config()
     kinds = set(getattr(config, "layer_types", None) or [])
     window = getattr(config, "sliding_window", None)

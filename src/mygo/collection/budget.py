@@ -12,7 +12,8 @@ from transformers import PreTrainedModel
 
 from mygo.workdir import write_atomically
 
-# Longer rows gain nothing: a CPU core has its matrices in cache at about 2,048 tokens, a GPU is busy at 16,384. Measured by benchmarks/scoring.py.
+# Longer rows gain nothing: a CPU core has its matrices in cache at about 2,048 tokens, a GPU is busy at 16,384.
+# Measured by benchmarks/scoring.py.
 ENOUGH = {"cpu": 2048, "cuda": 16384}
 SMALLEST = 256
 SHARE_OF_FREE_MEMORY = 0.5
@@ -26,7 +27,9 @@ class RowBudget:
     file: Path | None = None
 
     @classmethod
-    def start(cls, wanted: int | Literal["auto"], model: PreTrainedModel, processes: int, file: Path | None) -> "RowBudget":
+    def start(
+        cls, wanted: int | Literal["auto"], model: PreTrainedModel, processes: int, file: Path | None
+    ) -> "RowBudget":
         """What is wanted, or what the memory holds, but no more than an earlier run on the same work found to fit."""
         tokens = tokens_that_fit(model, processes) if wanted == "auto" else wanted
         learnt = json.loads(file.read_text()) if file is not None and file.exists() else tokens
@@ -35,7 +38,10 @@ class RowBudget:
     def halve(self, failed: int) -> None:
         """Half of the tokens of the row that did not fit."""
         self.tokens = max(1, min(self.tokens, failed) // 2)
-        print(f"collect: out of memory in a row of {failed:,} tokens; going on with rows of {self.tokens:,}", file=sys.stderr)
+        print(
+            f"collect: out of memory in a row of {failed:,} tokens; going on with rows of {self.tokens:,}",
+            file=sys.stderr,
+        )
         if self.file is not None:
             write_atomically(self.file, json.dumps(self.tokens).encode())
 
@@ -43,7 +49,9 @@ class RowBudget:
 def tokens_that_fit(model: PreTrainedModel, processes: int) -> int:
     """A power of two between SMALLEST and ENOUGH whose activations take half of the free memory or less."""
     device = model.device
-    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available // processes
+    free = (
+        torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available // processes
+    )
     tokens = ENOUGH.get(device.type, ENOUGH["cpu"])
     while tokens > SMALLEST and tokens * bytes_per_token(model) > SHARE_OF_FREE_MEMORY * free:
         tokens //= 2
@@ -51,7 +59,9 @@ def tokens_that_fit(model: PreTrainedModel, processes: int) -> int:
 
 
 def bytes_per_token(model: PreTrainedModel) -> int:
-    """Activations of one token at their widest, as an upper estimate: one layer's, and what is recorded of all layers."""
+    """Activations of one token at their widest, as an upper estimate: one layer's, and what is recorded of all
+    layers.
+    """
     config = model.config.get_text_config()
     used_experts = getattr(config, "num_experts_per_tok", None) or 1
     all_experts = getattr(config, "num_experts", None) or 0

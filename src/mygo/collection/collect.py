@@ -1,4 +1,6 @@
-"""The collect stage: every sample of the pool through the warmed selector once, shard by shard, resumable at any point."""
+"""The collect stage: every sample of the pool through the warmed selector once, shard by shard, resumable at any
+point.
+"""
 
 import shutil
 import sys
@@ -52,11 +54,12 @@ class Shard:
 
 
 def collect(params: CollectParams, runtime: Runtime, warmed: Path, pool: Path, out: Path) -> dict[str, Any]:
-    """Write the statistics of every sample of `pool` to `out`; returns the metrics (an empty dict in all processes but the first).
+    """Write the statistics of every sample of `pool` to `out`; returns the metrics (an empty dict in all processes but
+    the first).
 
-    Work is kept in `work/collect/<fingerprint>`: a killed run picks up at its last complete shard, while other params, another model,
-    another pool or another version of this code never see each other's shards. Several processes claim shards one by one; the first
-    one publishes when all are there, and scores what a dead process leaves.
+    Work is kept in `work/collect/<fingerprint>`: a killed run picks up at its last complete shard, while other params,
+    another model, another pool or another version of this code never see each other's shards. Several processes claim
+    shards one by one; the first one publishes when all are there, and scores what a dead process leaves.
     """
     source = Source.of(params, warmed)
     fingerprint = make_fingerprint(params, runtime, source, pool)
@@ -82,10 +85,18 @@ def make_fingerprint(params: CollectParams, runtime: Runtime, source: Source, po
     """Everything that decides the bytes of the statistics."""
     settings = params.model_dump(exclude={"checkpoint", "dtype"})
     computed_in = {"device": runtime.device.type, "dtype": str(runtime.resolve(params.dtype))}
-    return {"model": source.digest(), "pool": hash_folder(pool), "params": settings, "version": STATISTICS_VERSION, **computed_in}
+    return {
+        "model": source.digest(),
+        "pool": hash_folder(pool),
+        "params": settings,
+        "version": STATISTICS_VERSION,
+        **computed_in,
+    }
 
 
-def load_engine(params: CollectParams, runtime: Runtime, source: Source, file: Path | None = None) -> tuple[Engine, Encoder]:
+def load_engine(
+    params: CollectParams, runtime: Runtime, source: Source, file: Path | None = None
+) -> tuple[Engine, Encoder]:
     """The model, ready to score, and its tokenizer. `file` remembers the tokens of a row."""
     model = source.load(runtime.resolve(params.dtype)).eval()
     model.to(cast(Any, runtime.device))
@@ -111,17 +122,28 @@ def _score_shards(params: CollectParams, runtime: Runtime, source: Source, pool:
             writer.put(shard.index, score_shard(engine, encoder, shard, params, bar), claim.release)
             tokens += sum(shard.lengths)
     seconds = time.perf_counter() - started
-    print(f"collect: {tokens:,} tokens in {seconds:.1f} s, {tokens / seconds:,.0f} tokens/s on {runtime.device}", file=sys.stderr)
+    print(
+        f"collect: {tokens:,} tokens in {seconds:.1f} s, {tokens / seconds:,.0f} tokens/s on {runtime.device}",
+        file=sys.stderr,
+    )
 
 
 def _say_plan(engine: Engine, runtime: Runtime, total: int, done: int) -> None:
     if runtime.is_main:
         processes = "" if runtime.processes == 1 else f", {runtime.processes} processes"
-        print(f"collect: {total:,} samples, {done:,} already done; rows of {engine.budget.tokens:,} tokens on {runtime.device}{processes}", file=sys.stderr)
+        print(
+            f"collect: {total:,} samples, {done:,} already done; rows of {engine.budget.tokens:,} tokens on "
+            f"{runtime.device}{processes}",
+            file=sys.stderr,
+        )
 
 
-def _claimed_shards(encoder: Encoder, pool: Path, shard_size: int, claims: Claims, *, patient: bool) -> Iterator[tuple[Claim, Shard]]:
-    """Claim and encode the next shard in a thread while this one is scored. A patient process stays until all shards are on disk."""
+def _claimed_shards(
+    encoder: Encoder, pool: Path, shard_size: int, claims: Claims, *, patient: bool
+) -> Iterator[tuple[Claim, Shard]]:
+    """Claim and encode the next shard in a thread while this one is scored. A patient process stays until all shards
+    are on disk.
+    """
     while True:
         with ThreadPoolExecutor(1, thread_name_prefix="encoder") as thread:
             ahead: tuple[Claim, Future[Shard]] | None = None
@@ -154,9 +176,18 @@ def score_shard(engine: Engine, encoder: Encoder, shard: Shard, params: CollectP
     bad = first_bad_sample(rows, shard.lengths)
     if bad is not None:
         sample, dtype = shard.provenance["id"][bad].as_py(), engine.model.dtype
-        raise UserError(f"collect: the loss of sample {sample!r} is not finite in {dtype}; use collect.dtype=float32 or warm up again")
-    alone = score_answers_alone(engine, shard.encoded, start_token(cast(Any, encoder.tokenizer))) if params.answer_alone else None
-    return shard_table(shard.provenance, shard.lengths, [sample.truncated for sample in shard.encoded], rows, alone, params.tokens)
+        raise UserError(
+            f"collect: the loss of sample {sample!r} is not finite in {dtype}; use collect.dtype=float32 or warm "
+            "up again"
+        )
+    alone = (
+        score_answers_alone(engine, shard.encoded, start_token(cast(Any, encoder.tokenizer)))
+        if params.answer_alone
+        else None
+    )
+    return shard_table(
+        shard.provenance, shard.lengths, [sample.truncated for sample in shard.encoded], rows, alone, params.tokens
+    )
 
 
 def _remove_leftovers(work: Path) -> None:

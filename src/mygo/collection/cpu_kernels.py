@@ -1,7 +1,8 @@
 """Rotary embeddings, RMSNorm and SwiGLU with fewer passes over memory, for scoring in float32 on a CPU.
 
-The library writes them as chains of tensor operations, each of which streams a whole row of tokens through memory; together they take as
-long as a tenth of all matrix products. Ours give the same numbers in fewer passes, and each is used only where a trial shows that it does.
+The library writes them as chains of tensor operations, each of which streams a whole row of tokens through memory;
+together they take as long as a tenth of all matrix products. Ours give the same numbers in fewer passes, and each is
+used only where a trial shows that it does.
 
 N tokens, H heads, D head dimension or hidden size, I intermediate size.
 """
@@ -28,7 +29,8 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 
 
 def rotate(q: Tensor, k: Tensor, cos: Tensor, sin: Tensor, unsqueeze_dim: int = 1) -> tuple[Tensor, Tensor]:
-    """The library's `apply_rotary_pos_emb`: q [1, H, N, D], k, cos and sin [1, N, R] -> q and k rotated (Su et al. 2021, arXiv 2104.09864).
+    """The library's `apply_rotary_pos_emb`: q [1, H, N, D], k, cos and sin [1, N, R] -> q and k rotated (Su et al.
+    2021, arXiv 2104.09864).
 
     Only the first R of the D numbers turn. `unsqueeze_dim` 2 means that q and k come as [1, N, H, D].
     """
@@ -51,7 +53,9 @@ def _rotate(x: Tensor, cos: Tensor, sin: Tensor, tokens_dim: int) -> Tensor:
 
 
 def rms_norm(self: Any, hidden_states: Tensor) -> Tensor:
-    """`forward` of an RMSNorm module: x / sqrt(mean(x^2) + eps) * weight over the last dimension (Zhang and Sennrich 2019, arXiv 1910.07467)."""
+    """`forward` of an RMSNorm module: x / sqrt(mean(x^2) + eps) * weight over the last dimension (Zhang and Sennrich
+    2019, arXiv 1910.07467).
+    """
     length = torch.linalg.vector_norm(hidden_states, dim=-1, keepdim=True)
     scale = torch.rsqrt(length.square() / hidden_states.shape[-1] + self.variance_epsilon)
     return (hidden_states * scale).mul_(self.weight)
@@ -78,7 +82,9 @@ def is_silu(activation: object) -> bool:
 
 
 def keep_freed_memory() -> None:
-    """Ask glibc not to give freed memory back: rows free and take the same tens of megabytes again and again, page by page otherwise."""
+    """Ask glibc not to give freed memory back: rows free and take the same tens of megabytes again and again, page by
+    page otherwise.
+    """
     library = ctypes.CDLL(None)
     if hasattr(library, "mallopt"):
         library.mallopt(M_MMAP_THRESHOLD, 32 * 2**20)  # the most it takes
@@ -95,9 +101,17 @@ class CpuKernels:
             keep_freed_memory()
         if model.device.type == "cpu" and model.dtype is torch.float32:
             names = sorted({type(module).__module__ for module in model.modules()})
-            self.modules = [sys.modules[name] for name in names if hasattr(sys.modules[name], ROTARY) and _rotates_alike(getattr(sys.modules[name], ROTARY))]
+            self.modules = [
+                sys.modules[name]
+                for name in names
+                if hasattr(sys.modules[name], ROTARY) and _rotates_alike(getattr(sys.modules[name], ROTARY))
+            ]
             kinds = {type(module): module for module in model.modules()}
-            self.forwards = [(kind, rms_norm) for kind, module in kinds.items() if hasattr(module, "variance_epsilon") and _norms_alike(module)]
+            self.forwards = [
+                (kind, rms_norm)
+                for kind, module in kinds.items()
+                if hasattr(module, "variance_epsilon") and _norms_alike(module)
+            ]
             self.forwards += [(kind, swiglu) for kind in filter(None, map(_swiglu_class, kinds.values()))]
 
     @contextmanager
@@ -125,7 +139,9 @@ def _rotates_alike_at(library: Any, width: int) -> bool | None:
         theirs = library(q, k, cos, sin)
     except (TypeError, ValueError, RuntimeError):  # another signature or another kind of rotation
         return None
-    return all(torch.allclose(ours, other, atol=TOLERANCE) for ours, other in zip(rotate(q, k, cos, sin), theirs, strict=True))
+    return all(
+        torch.allclose(ours, other, atol=TOLERANCE) for ours, other in zip(rotate(q, k, cos, sin), theirs, strict=True)
+    )
 
 
 @torch.no_grad()
@@ -140,8 +156,12 @@ def _norms_alike(module: nn.Module) -> bool:
 
 @torch.no_grad()
 def _swiglu_class(module: nn.Module) -> type | None:
-    """The class whose forward gives the module, or what the module wraps (as gates do), what `swiglu` gives; None if there is none."""
-    if not is_silu(getattr(module, "act_fn", None)) or not all(isinstance(getattr(module, f"{part}_proj", None), nn.Linear) for part in ("gate", "up", "down")):
+    """The class whose forward gives the module, or what the module wraps (as gates do), what `swiglu` gives; None if
+    there is none.
+    """
+    if not is_silu(getattr(module, "act_fn", None)) or not all(
+        isinstance(getattr(module, f"{part}_proj", None), nn.Linear) for part in ("gate", "up", "down")
+    ):
         return None
     x = torch.randn(1, 3, cast(nn.Linear, module.gate_proj).in_features, generator=torch.Generator().manual_seed(0))
     expected = swiglu(module, x)

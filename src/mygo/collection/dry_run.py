@@ -103,7 +103,9 @@ def _bytes(table: pa.Table) -> int:
         return path.stat().st_size
 
 
-def _report(counts: Counts, engine: Engine, runtime: Runtime, speed: float, on_disk: float, params: CollectParams) -> str:
+def _report(
+    counts: Counts, engine: Engine, runtime: Runtime, speed: float, on_disk: float, params: CollectParams
+) -> str:
     mean = counts.tokens / max(1, counts.samples)
     seconds = counts.tokens_to_do / speed / runtime.processes
     device = torch.cuda.get_device_name(runtime.device) if runtime.device.type == "cuda" else runtime.device.type
@@ -113,7 +115,10 @@ def _report(counts: Counts, engine: Engine, runtime: Runtime, speed: float, on_d
         "rows": f"{counts.rows:,} of up to {engine.budget.tokens:,} tokens, {'packed' if engine.packed else 'padded'}",
         "padding": f"{counts.padding / max(1, counts.tokens + counts.padding):.1%}",
         "on disk": f"about {_size(on_disk)} in {counts.shards:,} shards, {counts.shards_done:,} of them already there",
-        "speed": f"{speed:,.0f} tokens/s on {device} ({str(engine.model.dtype).removeprefix('torch.')}), from {ROWS_TIMED} rows",
+        "speed": (
+            f"{speed:,.0f} tokens/s on {device} ({str(engine.model.dtype).removeprefix('torch.')}), from {ROWS_TIMED} "
+            "rows"
+        ),
         "time": f"about {_duration(seconds)}, {runtime.processes} process{'es' if runtime.processes > 1 else ''}",
     }
     return "\n".join(f"{name:9s}{text}" for name, text in lines.items())

@@ -1,4 +1,6 @@
-"""Scoring with any causal language model, with gates or without: rows, memory, and copies that do not stall the device."""
+"""Scoring with any causal language model, with gates or without: rows, memory, and copies that do not stall the
+device.
+"""
 
 import gc
 import sys
@@ -39,12 +41,22 @@ class Engine:
             self._say_padded(reason)
 
     def self_test(self, samples: Sequence[Tensor], answers: Sequence[Tensor]) -> float:
-        """Score a few samples in one row and each alone by the model's own forward; returns the largest difference of a mean NLL (nats).
+        """Score a few samples in one row and each alone by the model's own forward; returns the largest difference of a
+        mean NLL (nats).
 
-        Raises `UserError` if it is too large. A model that turns out not to take packed rows is scored in padded ones from here on.
+        Raises `UserError` if it is too large. A model that turns out not to take packed rows is scored in padded ones
+        from here on.
         """
         try:
-            return compare_with_one_by_one(self.model, samples, answers, gated=self.gated, packed=self.packed, attention=self.attention, kernels=self.kernels)
+            return compare_with_one_by_one(
+                self.model,
+                samples,
+                answers,
+                gated=self.gated,
+                packed=self.packed,
+                attention=self.attention,
+                kernels=self.kernels,
+            )
         except (NotImplementedError, TypeError) as error:
             if not self.packed:
                 raise
@@ -54,7 +66,12 @@ class Engine:
         return self.self_test(samples, answers)
 
     def score(
-        self, samples: Sequence[Tensor], answers: Sequence[Tensor], *, gated: bool | None = None, done: Callable[[int], object] = lambda samples: None
+        self,
+        samples: Sequence[Tensor],
+        answers: Sequence[Tensor],
+        *,
+        gated: bool | None = None,
+        done: Callable[[int], object] = lambda samples: None,
     ) -> list[ScoredRow]:
         """All samples of one token or more, in rows; `done` hears how many samples each row held.
 
@@ -65,7 +82,9 @@ class Engine:
         waiting = self.rows(lengths, range(len(lengths)))
         while waiting:
             members = waiting.pop(0)
-            scored = self._try_row([samples[i] for i in members], [answers[i] for i in members], self.gated if gated is None else gated)
+            scored = self._try_row(
+                [samples[i] for i in members], [answers[i] for i in members], self.gated if gated is None else gated
+            )
             if scored is None:
                 self._shrink([lengths[i] for i in members])
                 waiting = self.rows(lengths, sorted(i for row in [members, *waiting] for i in row))
@@ -77,7 +96,9 @@ class Engine:
         return rows
 
     def rows(self, lengths: Sequence[int], among: Sequence[int]) -> list[list[int]]:
-        """The rows that the samples `among` those of these lengths go into now; samples without a token go into none."""
+        """The rows that the samples `among` those of these lengths go into now; samples without a token go into
+        none.
+        """
         kept = [i for i in among if lengths[i]]
         packed = pack_rows([lengths[i] for i in kept], self.budget.tokens, padded=not self.packed)
         return [[kept[i] for i in row] for row in packed]
@@ -94,11 +115,17 @@ class Engine:
 
     def _shrink(self, lengths: list[int]) -> None:
         if len(lengths) == 1:
-            raise UserError(f"collect.max_length: a sample of {lengths[0]:,} tokens alone does not fit into memory; lower collect.max_length")
+            raise UserError(
+                f"collect.max_length: a sample of {lengths[0]:,} tokens alone does not fit into memory; lower "
+                "collect.max_length"
+            )
         gc.collect()
         if self.model.device.type == "cuda":
             torch.cuda.empty_cache()
         self.budget.halve(sum(lengths) if self.packed else max(lengths) * len(lengths))
 
     def _say_padded(self, reason: str) -> None:
-        print(f"collect: {type(self.model).__name__} is scored in padded rows with dense attention, because {reason}", file=sys.stderr)
+        print(
+            f"collect: {type(self.model).__name__} is scored in padded rows with dense attention, because {reason}",
+            file=sys.stderr,
+        )

@@ -1,6 +1,7 @@
 """The forward pass over one row of samples and the reduction of what it says to one line per sample.
 
-S samples of the row, N tokens, M = N - S predicted tokens, T tokens of the longest, L layers, E experts, D hidden, V vocabulary.
+S samples of the row, N tokens, M = N - S predicted tokens, T tokens of the longest, L layers, E experts, D hidden, V
+vocabulary.
 """
 
 from collections.abc import Sequence
@@ -33,7 +34,9 @@ class RowStatistics:
 
     def start_copy(self) -> "RowStatistics":
         """The same on the CPU. From a GPU the copy is only begun, behind the row's own work: see `Engine`."""
-        tensors: dict[str, Any] = {name: x if x is None or x.device.type == "cpu" else _to_pinned(x) for name, x in vars(self).items()}
+        tensors: dict[str, Any] = {
+            name: x if x is None or x.device.type == "cpu" else _to_pinned(x) for name, x in vars(self).items()
+        }
         return RowStatistics(**tensors)
 
 
@@ -47,22 +50,30 @@ def _to(x: Tensor, device: torch.device) -> Tensor:
 
 
 @torch.inference_mode()
-def score_row(model: PreTrainedModel, samples: Sequence[Tensor], answers: Sequence[Tensor], *, gated: bool, packed: bool = True) -> RowStatistics:
+def score_row(
+    model: PreTrainedModel, samples: Sequence[Tensor], answers: Sequence[Tensor], *, gated: bool, packed: bool = True
+) -> RowStatistics:
     """Run `model` over a row of samples and reduce on the device.
 
-    `samples` are int64 ids [T], `answers` bool [T], on the CPU. Packed (attention `mygo_packed`) they lie end to end, positions restart in
-    every sample, and there is neither cache nor mask; otherwise they are padded to the longest.
+    `samples` are int64 ids [T], `answers` bool [T], on the CPU. Packed (attention `mygo_packed`) they lie end to end,
+    positions restart in every sample, and there is neither cache nor mask; otherwise they are padded to the longest.
     """
     device = model.device
     lengths = [len(sample) for sample in samples]
     lengths_S = _to(torch.tensor(lengths), device)
     ids_N = _to(torch.cat(list(samples)), device)
     positions_N = torch.cat([torch.arange(length) for length in lengths])
-    later = positions_N.nonzero()[:, 0]  # every token but the first of each sample; found on the CPU, so that no GPU waits
+    later = positions_N.nonzero()[
+        :, 0
+    ]  # every token but the first of each sample; found on the CPU, so that no GPU waits
     later_M = _to(later, device)
     later_S = lengths_S - 1
     flags = {"output_gate_scores": True, "output_router_logits": True} if gated else {}
-    features = _run_packed(model, ids_N, _to(positions_N, device), lengths, flags) if packed else _run_padded(model, samples, flags)
+    features = (
+        _run_packed(model, ids_N, _to(positions_N, device), lengths, flags)
+        if packed
+        else _run_padded(model, samples, flags)
+    )
     nll_M = tiled_nll(features.hidden_ND[later_M - 1], ids_N[later_M], cast(nn.Linear, model.get_output_embeddings()))
     answer_M = _to(torch.cat(list(answers))[later].float(), device)
     gate_LN = features.gate_LN
@@ -73,7 +84,9 @@ def score_row(model: PreTrainedModel, samples: Sequence[Tensor], answers: Sequen
         gate_LN=None if gate_LN is None else gate_LN.half(),
         **_gate_means(gate_LN, nll_M, later_M, later_S),
         **_router_means(features.routers, lengths_S),
-        hidden_mean_SD=segment_sum(features.hidden_ND.float(), lengths_S) / lengths_S[:, None] if gated and not features.routers else None,
+        hidden_mean_SD=segment_sum(features.hidden_ND.float(), lengths_S) / lengths_S[:, None]
+        if gated and not features.routers
+        else None,
     )
 
 
@@ -86,9 +99,18 @@ class Features:
     routers: list[Tensor]  # a layer each, [N, E]
 
 
-def _run_packed(model: PreTrainedModel, ids_N: Tensor, positions_N: Tensor, lengths: list[int], flags: dict[str, bool]) -> Features:
+def _run_packed(
+    model: PreTrainedModel, ids_N: Tensor, positions_N: Tensor, lengths: list[int], flags: dict[str, bool]
+) -> Features:
     segments = Segments.of(lengths, model.device)
-    out = model.get_decoder()(input_ids=ids_N[None], position_ids=positions_N[None], attention_mask=None, use_cache=False, segments=segments, **flags)
+    out = model.get_decoder()(
+        input_ids=ids_N[None],
+        position_ids=positions_N[None],
+        attention_mask=None,
+        use_cache=False,
+        segments=segments,
+        **flags,
+    )
     return Features(out.last_hidden_state[0], _stack(out, flags), list(out.get("router_logits") or []) if flags else [])
 
 

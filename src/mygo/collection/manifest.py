@@ -1,4 +1,6 @@
-"""The manifest of a finished folder of statistics, and its counts: both from the shards, so that a resumed run says what a whole one does."""
+"""The manifest of a finished folder of statistics, and its counts: both from the shards, so that a resumed run says
+what a whole one does.
+"""
 
 import json
 from pathlib import Path
@@ -12,7 +14,9 @@ from mygo.workdir import FINGERPRINT_FILE, write_atomically
 MANIFEST_FILE = "manifest.json"
 
 
-def write_manifest(work: Path, files: list[Path], config: Any, params: CollectParams, fingerprint: dict[str, Any]) -> None:
+def write_manifest(
+    work: Path, files: list[Path], config: Any, params: CollectParams, fingerprint: dict[str, Any]
+) -> None:
     """Write `manifest.json`; the fingerprint moves into it. `config` is that of the model."""
     schema = pq.read_schema(files[0])
     gated = "gate_mean" in schema.names

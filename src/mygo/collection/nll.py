@@ -9,15 +9,22 @@ import torch
 from torch import nn
 from torch.nn.functional import linear
 
-# Tokens and vocabulary entries of a tile of logits: 2 MiB in float32 stay in a CPU core's cache, a GPU wants larger ones.
+# Tokens and vocabulary entries of a tile of logits: 2 MiB in float32 stay in a CPU core's cache, a GPU wants larger
+# ones.
 TILE = {"cpu": (1024, 512), "cuda": (8192, 16384)}
-FAR, LEAST = 40.0, 1e-25  # logits further from zero are shifted; smaller sums of exponentials may have lost terms that count
+FAR, LEAST = (
+    40.0,
+    1e-25,
+)  # logits further from zero are shifted; smaller sums of exponentials may have lost terms that count
 
 
 def tiled_nll(hidden_MD: torch.Tensor, targets_M: torch.Tensor, head: nn.Linear) -> torch.Tensor:
     """Negative log-likelihood of each target in float32 [M], holding one tile of the logits at a time."""
     rows, columns = TILE.get(hidden_MD.device.type, TILE["cpu"])
-    parts = [_tiled_nll(hidden, target, head, columns) for hidden, target in zip(hidden_MD.split(rows), targets_M.split(rows), strict=True)]
+    parts = [
+        _tiled_nll(hidden, target, head, columns)
+        for hidden, target in zip(hidden_MD.split(rows), targets_M.split(rows), strict=True)
+    ]
     return torch.cat(parts) if parts else hidden_MD.new_zeros(0, dtype=torch.float32)
 
 
@@ -43,7 +50,8 @@ def _tiled_nll(hidden_RD: torch.Tensor, target_R: torch.Tensor, head: nn.Linear,
 def plain_logsumexp(tiles_RC: Iterable[torch.Tensor]) -> torch.Tensor | None:
     """Log of the sum of exponentials over all tiles [R], which are overwritten: two passes over a tile instead of four.
 
-    The exponentials are summed as they are, or all shifted alike where the first tile lies far from zero. None where a float32 does not hold a sum.
+    The exponentials are summed as they are, or all shifted alike where the first tile lies far from zero. None where a
+    float32 does not hold a sum.
     """
     total_R, shift = torch.zeros(()), 0.0
     for i, logits_RC in enumerate(tiles_RC):

@@ -4,10 +4,12 @@ from collections.abc import Sequence
 
 
 def pack_rows(lengths: Sequence[int], tokens_per_row: int, *, padded: bool = False) -> list[list[int]]:
-    """Indices of the samples of each row, long samples first; a row holds at most `tokens_per_row` tokens, its padding included.
+    """Indices of the samples of each row, long samples first; a row holds at most `tokens_per_row` tokens, its padding
+    included.
 
-    First-fit decreasing would fill rows a little better, but neighbours in length keep equal-length runs together, which attention
-    computes as one batch. A sample longer than a row gets a row of its own. Ties keep the order of the samples.
+    First-fit decreasing would fill rows a little better, but neighbours in length keep equal-length runs together,
+    which attention computes as one batch. A sample longer than a row gets a row of its own. Ties keep the order of the
+    samples.
     """
     order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
     rows: list[list[int]] = []

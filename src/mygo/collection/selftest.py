@@ -16,12 +16,19 @@ SAMPLES, LONGEST = 4, 64  # few tokens: the library's forward holds all logits
 
 @torch.inference_mode()
 def compare_with_one_by_one(
-    model: PreTrainedModel, samples: Sequence[torch.Tensor], answers: Sequence[torch.Tensor], *, gated: bool, packed: bool, attention: str, kernels: CpuKernels
+    model: PreTrainedModel,
+    samples: Sequence[torch.Tensor],
+    answers: Sequence[torch.Tensor],
+    *,
+    gated: bool,
+    packed: bool,
+    attention: str,
+    kernels: CpuKernels,
 ) -> float:
     """Score the beginnings of a few samples in one row, and each alone with the `attention` that the model came with.
 
-    Returns the largest difference of a mean NLL (nats). Raises `UserError` if it is too large: samples of a row see each other, or the
-    model does more with its logits than its output layer says.
+    Returns the largest difference of a mean NLL (nats). Raises `UserError` if it is too large: samples of a row see
+    each other, or the model does more with its logits than its output layer says.
     """
     chosen = [i for i, sample in enumerate(samples) if len(sample) >= 2][:SAMPLES]
     if not chosen:
@@ -36,7 +43,8 @@ def compare_with_one_by_one(
     difference = float((together - alone).abs().max())
     if not difference <= TOLERANCE[model.dtype]:
         raise UserError(
-            f"collect: scoring {type(model).__name__} in rows differs from one-by-one scoring by {difference:.2g} nats, more than {TOLERANCE[model.dtype]:g}"
+            f"collect: scoring {type(model).__name__} in rows differs from one-by-one scoring by {difference:.2g} "
+            f"nats, more than {TOLERANCE[model.dtype]:g}"
         )
     return difference
 

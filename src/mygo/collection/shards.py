@@ -31,9 +31,16 @@ def shard_name(index: int) -> str:
 
 
 def shard_table(
-    provenance: pa.Table, lengths: Sequence[int], truncated: Sequence[bool], rows: Sequence[ScoredRow], alone: Sequence[np.ndarray] | None, tokens: bool
+    provenance: pa.Table,
+    lengths: Sequence[int],
+    truncated: Sequence[bool],
+    rows: Sequence[ScoredRow],
+    alone: Sequence[np.ndarray] | None,
+    tokens: bool,
 ) -> pa.Table:
-    """The shard in pool order. `alone`: the NLL of each sample's answers without their instructions, where they were scored."""
+    """The shard in pool order. `alone`: the NLL of each sample's answers without their instructions, where they were
+    scored.
+    """
     total = len(lengths)
     columns = {name: provenance[name] for name in ("source_dataset", "source_index", "id")}
     columns["n_tokens"] = pa.array(lengths, pa.int32())
@@ -92,15 +99,17 @@ def first_bad_sample(rows: Sequence[ScoredRow], lengths: Sequence[int]) -> int |
 
 
 def write_shard(table: pa.Table, path: Path) -> None:
-    """Token blobs are as good as random: dictionaries and statistics of them cost time and save nothing. Small pages let readers stream
-    them without holding a shard's tokens.
+    """Token blobs are as good as random: dictionaries and statistics of them cost time and save nothing. Small pages
+    let readers stream them without holding a shard's tokens.
     """
     options: Any = {"use_dictionary": ["source_dataset"], "write_statistics": False, "max_rows_per_page": 16}
     pq.write_table(table, path, compression="zstd", **options)
 
 
 class ShardWriter:
-    """Writes shards in one thread behind the scoring, at most `ahead` of them waiting. A shard exists only when it is complete."""
+    """Writes shards in one thread behind the scoring, at most `ahead` of them waiting. A shard exists only when it is
+    complete.
+    """
 
     def __init__(self, folder: Path, ahead: int = 1) -> None:
         self.folder = folder
@@ -109,7 +118,9 @@ class ShardWriter:
         self.waiting: list[Future[None]] = []
 
     def put(self, index: int, table: pa.Table, written: Callable[[], object] = lambda: None) -> None:
-        """Queue a shard; blocks while the queue is full and raises what an earlier write raised. `written` is called once it is on disk."""
+        """Queue a shard; blocks while the queue is full and raises what an earlier write raised. `written` is called
+        once it is on disk.
+        """
         while len(self.waiting) >= self.ahead:
             self.waiting.pop(0).result()
         self.waiting.append(self.pool.submit(self._write, index, table, written))
@@ -122,7 +133,9 @@ class ShardWriter:
     def __enter__(self) -> "ShardWriter":
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.pool.shutdown(wait=True)
         if kind is None:
             for future in self.waiting:

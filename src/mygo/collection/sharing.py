@@ -1,7 +1,9 @@
-"""Who scores which shard: processes claim shards one after the other, the costly ones first, without talking to each other.
+"""Who scores which shard: processes claim shards one after the other, the costly ones first, without talking to each
+other.
 
-A claim is a lock on a file, which the system takes back from a process that dies. So any number of processes may share a pool, also such
-as were started by hand on several machines with one file system, and whoever is there picks up what a dead one left.
+A claim is a lock on a file, which the system takes back from a process that dies. So any number of processes may share
+a pool, also such as were started by hand on several machines with one file system, and whoever is there picks up what a
+dead one left.
 """
 
 import fcntl
@@ -86,6 +88,8 @@ def by_cost(pool: Path, shard_size: int, max_length: int) -> list[int]:
 
 def _cost(conversations: pa.ListArray, longest: int) -> int:
     contents = conversations.flatten().field("content")
-    ends = np.frombuffer(contents.buffers()[1], np.int32)[contents.offset :]  # where each turn's text begins in the bytes of them all
+    ends = np.frombuffer(contents.buffers()[1], np.int32)[
+        contents.offset :
+    ]  # where each turn's text begins in the bytes of them all
     turns = conversations.offsets.to_numpy()
     return int(np.minimum(np.diff(ends[turns - turns[0]]), longest).sum())

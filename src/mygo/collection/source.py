@@ -1,4 +1,6 @@
-"""Which model grades: a warmed epoch of the selector, or any other causal language model, whose perplexity is then a baseline."""
+"""Which model grades: a warmed epoch of the selector, or any other causal language model, whose perplexity is then a
+baseline.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +27,9 @@ class Source:
 
     @classmethod
     def of(cls, params: CollectParams, warmed: Path) -> "Source":
-        """What `collect.base_model` names, or the epoch that `collect.checkpoint` says. Raises `UserError` if it is not there."""
+        """What `collect.base_model` names, or the epoch that `collect.checkpoint` says. Raises `UserError` if it is not
+        there.
+        """
         if params.base_model is None:
             return cls(str(checkpoint_folder(warmed, params.checkpoint)), None, warmed=True)
         read_config(params.base_model, params.revision, KEY)
@@ -38,10 +42,18 @@ class Source:
         return hash_folder(Path(self.name)) if Path(self.name).is_dir() else f"{self.name}@{self.revision or 'main'}"
 
     def load(self, dtype: torch.dtype) -> PreTrainedModel:
-        return load_checkpoint(Path(self.name), dtype) if self.warmed else load_base(self.name, self.revision, dtype, key=KEY)
+        return (
+            load_checkpoint(Path(self.name), dtype)
+            if self.warmed
+            else load_base(self.name, self.revision, dtype, key=KEY)
+        )
 
     def tokenizer(self) -> Any:
-        return AutoTokenizer.from_pretrained(self.name) if self.warmed else load_tokenizer(self.name, self.revision, key=KEY)
+        return (
+            AutoTokenizer.from_pretrained(self.name)
+            if self.warmed
+            else load_tokenizer(self.name, self.revision, key=KEY)
+        )
 
     def text_config(self) -> Any:
         return AutoConfig.from_pretrained(self.name, revision=self.revision or "main").get_text_config()

@@ -1,4 +1,6 @@
-"""Multiple-choice questions in the columns of `cais/mmlu`: read from Hendrycks' CSV folder or the hub, kept as Parquet."""
+"""Multiple-choice questions in the columns of `cais/mmlu`: read from Hendrycks' CSV folder or the hub, kept as
+Parquet.
+"""
 
 import csv
 import json
@@ -16,7 +18,9 @@ from mygo.workdir import atomic_folder
 
 SPLITS = ("dev", "test")
 LETTERS = "ABCD"
-BENCHMARK_SCHEMA = pa.schema({"question": pa.string(), "subject": pa.string(), "choices": pa.list_(pa.string()), "answer": pa.int64()})
+BENCHMARK_SCHEMA = pa.schema(
+    {"question": pa.string(), "subject": pa.string(), "choices": pa.list_(pa.string()), "answer": pa.int64()}
+)
 
 
 class Question(TypedDict):
@@ -49,20 +53,24 @@ def write_benchmark(questions: Mapping[str, Iterable[Question]], meta: Benchmark
 
 
 def read_csv_benchmark(path: Path) -> dict[str, list[Question]]:
-    """Questions of Hendrycks' layout, by split: `<path>/{dev,test}/<subject>_{dev,test}.csv`, no header line, the columns
-    question, A, B, C, D and the letter of the answer. All text stays text ("None", "NA", "0").
+    """Questions of Hendrycks' layout, by split: `<path>/{dev,test}/<subject>_{dev,test}.csv`, no header line, the
+    columns question, A, B, C, D and the letter of the answer. All text stays text ("None", "NA", "0").
 
     A subject may lack its dev file, which only few-shot prompts need.
     Raises `UserError` if there are no test files, or naming file and line of a row that is not of this form.
     """
     questions = {split: _read_split(path / split, f"_{split}.csv") for split in SPLITS}
     if not questions["test"]:
-        raise UserError(f"prepare.benchmark.path: {path} has no questions in test/<subject>_test.csv; takes Hendrycks' folder with dev/ and test/")
+        raise UserError(
+            f"prepare.benchmark.path: {path} has no questions in test/<subject>_test.csv; takes Hendrycks' folder "
+            "with dev/ and test/"
+        )
     return questions
 
 
 def read_hub_benchmark(hub: HubBenchmark) -> tuple[dict[str, list[Question]], str | None]:
-    """Questions of a hub data set with the columns and the subset `all` of `cais/mmlu`, by split, and the commit they are of.
+    """Questions of a hub data set with the columns and the subset `all` of `cais/mmlu`, by split, and the commit they
+    are of.
 
     Raises `UserError` if it cannot be read or has other columns.
     """
@@ -71,8 +79,14 @@ def read_hub_benchmark(hub: HubBenchmark) -> tuple[dict[str, list[Question]], st
     for split in SPLITS:
         table, commit = load_split(hub.name, hub.revision, "all", split)
         if missing := sorted(Question.__annotations__.keys() - set(table.column_names)):
-            raise UserError(f"prepare.benchmark.hub.name: {hub.name} lacks the columns {', '.join(missing)}; takes a data set like cais/mmlu")
-        rows: list[Question] = [{"question": row["question"], "subject": row["subject"], "choices": row["choices"], "answer": row["answer"]} for row in table]
+            raise UserError(
+                f"prepare.benchmark.hub.name: {hub.name} lacks the columns {', '.join(missing)}; takes a data set "
+                "like cais/mmlu"
+            )
+        rows: list[Question] = [
+            {"question": row["question"], "subject": row["subject"], "choices": row["choices"], "answer": row["answer"]}
+            for row in table
+        ]
         questions[split] = sorted(rows, key=lambda row: row["subject"])
     return questions, commit
 

@@ -31,7 +31,9 @@ class Tokenizer(Protocol):
 
 @dataclass(frozen=True)
 class Encoded:
-    """One sample. `predicted` marks the tokens a loss counts, `answer` those of the assistant's turns; neither marks token 0."""
+    """One sample. `predicted` marks the tokens a loss counts, `answer` those of the assistant's turns; neither marks
+    token 0.
+    """
 
     input_ids: np.ndarray  # int32 [T]
     predicted: np.ndarray  # bool [T]
@@ -41,10 +43,12 @@ class Encoded:
 
 @dataclass(frozen=True)
 class Encoder:
-    """Encodes conversations with the tokenizer's chat template, or `<|user|>\\n...\\n<|assistant|>\\n...` where it has none.
+    """Encodes conversations with the tokenizer's chat template, or `<|user|>\\n...\\n<|assistant|>\\n...` where it has
+    none.
 
     `predict="full"` counts every token, `"assistant"` the assistant's turns with the token that ends them;
-    `mask_role_markers` leaves everything outside the turns' contents out. Longer samples are cut at `max_length` tokens.
+    `mask_role_markers` leaves everything outside the turns' contents out. Longer samples are cut at `max_length`
+    tokens.
     """
 
     tokenizer: Tokenizer
@@ -54,7 +58,10 @@ class Encoder:
 
     def __post_init__(self) -> None:
         if not self.tokenizer.is_fast:
-            raise UserError(f"{type(self.tokenizer).__name__} has no fast version, and masks need its character offsets; use a model with a fast tokenizer")
+            raise UserError(
+                f"{type(self.tokenizer).__name__} has no fast version, and masks need its character offsets; use "
+                "a model with a fast tokenizer"
+            )
 
     def encode(self, conversations: Sequence[Sequence[Message]]) -> list[Encoded]:
         """One `Encoded` per conversation, in order."""
@@ -62,14 +69,20 @@ class Encoder:
         if not rendered:
             return []
         # A template writes the special tokens itself; the plain format leaves them to the tokenizer.
-        batch = self.tokenizer([text for text, _ in rendered], add_special_tokens=self.tokenizer.chat_template is None, return_offsets_mapping=True)
+        batch = self.tokenizer(
+            [text for text, _ in rendered],
+            add_special_tokens=self.tokenizer.chat_template is None,
+            return_offsets_mapping=True,
+        )
         special = np.array(sorted(self.tokenizer.all_special_ids))
         return [
             self._mask(np.array(ids, dtype=np.int32), np.array(offsets, dtype=np.int64).reshape(-1, 2), turns, special)
             for ids, offsets, (_, turns) in zip(batch["input_ids"], batch["offset_mapping"], rendered, strict=True)
         ]
 
-    def _mask(self, ids_T: np.ndarray, offsets_T2: np.ndarray, turns: list[tuple[str, Span]], special: np.ndarray) -> Encoded:
+    def _mask(
+        self, ids_T: np.ndarray, offsets_T2: np.ndarray, turns: list[tuple[str, Span]], special: np.ndarray
+    ) -> Encoded:
         is_special_T = np.isin(ids_T, special)
         content_T = np.zeros(len(ids_T), dtype=bool)
         answer_T = np.zeros(len(ids_T), dtype=bool)
@@ -82,7 +95,9 @@ class Encoder:
         predicted_T = answer_T if self.predict == "assistant" else full_T
         kept = slice(0, self.max_length)
         not_first_T = np.arange(len(ids_T)) > 0
-        return Encoded(ids_T[kept], (predicted_T & not_first_T)[kept], (answer_T & not_first_T)[kept], len(ids_T) > self.max_length)
+        return Encoded(
+            ids_T[kept], (predicted_T & not_first_T)[kept], (answer_T & not_first_T)[kept], len(ids_T) > self.max_length
+        )
 
 
 def _tokens_in(offsets_T2: np.ndarray, is_special_T: np.ndarray, span: Span) -> np.ndarray:
@@ -93,7 +108,11 @@ def _tokens_in(offsets_T2: np.ndarray, is_special_T: np.ndarray, span: Span) -> 
 
 def render(tokenizer: Tokenizer, messages: Sequence[Message]) -> tuple[str, list[tuple[str, Span]]]:
     """The text of a conversation and where each turn's content stands in it, as (role, span)."""
-    return _render_plain(messages, tokenizer.eos_token or "") if tokenizer.chat_template is None else _render_template(tokenizer, messages)
+    return (
+        _render_plain(messages, tokenizer.eos_token or "")
+        if tokenizer.chat_template is None
+        else _render_template(tokenizer, messages)
+    )
 
 
 def _render_plain(messages: Sequence[Message], eos: str) -> tuple[str, list[tuple[str, Span]]]:
@@ -114,12 +133,15 @@ def _render_plain(messages: Sequence[Message], eos: str) -> tuple[str, list[tupl
 def _render_template(tokenizer: Tokenizer, messages: Sequence[Message]) -> tuple[str, list[tuple[str, Span]]]:
     """Render twice, with and without marks around the contents; the marks' places are the spans.
 
-    A template that trims contents gets them trimmed beforehand, so that both renderings agree; one that rewrites them is refused.
+    A template that trims contents gets them trimmed beforehand, so that both renderings agree; one that rewrites them
+    is refused.
     """
     trimmed = [{**message, "content": message["content"].strip()} for message in messages]
     for turns in (messages, trimmed):
         text = tokenizer.apply_chat_template(list(turns), tokenize=False)
-        marked = tokenizer.apply_chat_template([{**turn, "content": f"{OPEN}{turn['content']}{CLOSE}"} for turn in turns], tokenize=False)
+        marked = tokenizer.apply_chat_template(
+            [{**turn, "content": f"{OPEN}{turn['content']}{CLOSE}"} for turn in turns], tokenize=False
+        )
         bare, spans = _take_marks(marked)
         if bare == text and len(spans) == len(turns):
             return text, [(turn["role"], span) for turn, span in zip(turns, spans, strict=True)]
@@ -141,10 +163,17 @@ def _render_by_prefixes(tokenizer: Tokenizer, messages: Sequence[Message]) -> tu
     turns: list[tuple[str, Span]] = []
     for i, message in enumerate(messages):
         is_answer = message["role"] == "assistant"
-        before = tokenizer.apply_chat_template(list(messages[:i]), tokenize=False, add_generation_prompt=is_answer) if i else ""
+        before = (
+            tokenizer.apply_chat_template(list(messages[:i]), tokenize=False, add_generation_prompt=is_answer)
+            if i
+            else ""
+        )
         after = tokenizer.apply_chat_template(list(messages[: i + 1]), tokenize=False)
         if not text.startswith(after) or not after.startswith(before):
-            reason = "rewrites earlier turns, so masks cannot be placed; remove it from the tokenizer to use the plain format"
+            reason = (
+                "rewrites earlier turns, so masks cannot be placed; remove it from the tokenizer to use the plain "
+                "format"
+            )
             raise UserError(f"the chat template of {type(tokenizer).__name__} {reason}")
         turns.append((message["role"], (len(before), len(after))))
     return text, turns

@@ -40,7 +40,9 @@ def find_files(path: Path) -> list[DataFile]:
     files = _below(path) if path.is_dir() else {path.name: path}
     names = {name: short for name in sorted(files) if (short := _short_name(PurePosixPath(name)))}
     if not names:
-        raise UserError(f"prepare.path: {path} {'holds no file' if path.is_dir() else 'is not'} of a known format; takes {KNOWN}")
+        raise UserError(
+            f"prepare.path: {path} {'holds no file' if path.is_dir() else 'is not'} of a known format; takes {KNOWN}"
+        )
     uses = Counter(names.values())
     return [DataFile(files[name], name, short if uses[short] == 1 else name) for name, short in names.items()]
 
@@ -58,7 +60,8 @@ def read_rows(path: Path) -> Iterator[Row]:
 
 
 def read_json(stream: io.BufferedReader) -> Iterator[Row]:
-    """The rows of JSON lines, streamed, or of a JSON array, which is held in memory whole. The content decides, not the ending.
+    """The rows of JSON lines, streamed, or of a JSON array, which is held in memory whole. The content decides, not the
+    ending.
 
     Lines are counted from 1 as an editor shows them; blank ones are no rows. A byte order mark and CRLF are accepted.
     Raises `ValueError` for an array that is not JSON.
@@ -71,7 +74,11 @@ def read_json(stream: io.BufferedReader) -> Iterator[Row]:
 
 def _below(folder: Path) -> dict[str, Path]:
     paths = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
-    return {name: path for name, path in paths.items() if not any(part.startswith(".") for part in PurePosixPath(name).parts)}
+    return {
+        name: path
+        for name, path in paths.items()
+        if not any(part.startswith(".") for part in PurePosixPath(name).parts)
+    }
 
 
 def _short_name(name: PurePosixPath) -> str | None:
@@ -128,7 +135,9 @@ def _read_parquet(path: Path) -> Iterator[Row]:
             try:
                 rows = [Row(number + place, row) for place, row in enumerate(batch.to_pylist(), 1)]
             except UnicodeDecodeError:
-                rows = [_parquet_row(number + place, batch.slice(place - 1, 1)) for place in range(1, batch.num_rows + 1)]
+                rows = [
+                    _parquet_row(number + place, batch.slice(place - 1, 1)) for place in range(1, batch.num_rows + 1)
+                ]
             number += batch.num_rows
             yield from rows
 

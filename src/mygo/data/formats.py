@@ -143,4 +143,6 @@ def _text(row: dict[str, Any], key: str) -> str:
 
 
 def _wrong_type(what: str, value: Any, wanted: str) -> RowError:
-    return RowError(f"{what} is missing" if value is None else f"{what} is of type {type(value).__name__}, not {wanted}")
+    return RowError(
+        f"{what} is missing" if value is None else f"{what} is of type {type(value).__name__}, not {wanted}"
+    )

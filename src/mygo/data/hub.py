@@ -29,8 +29,8 @@ class HubRows(NamedTuple):
 def read_hub(dataset: HubDataset) -> HubRows:
     """Download a data set (or find it in the cache) and stream its rows; `name` may also be a local folder.
 
-    With `data_files` the files that match the pattern are read as local ones are; `zip://member::archive.zip` names a file
-    inside an archive; subset and split have no part in that. Without it `datasets` reads the split of the subset.
+    With `data_files` the files that match the pattern are read as local ones are; `zip://member::archive.zip` names a
+    file inside an archive; subset and split have no part in that. Without it `datasets` reads the split of the subset.
     Raises `UserError` if the data set, revision, subset, split or file is not there or cannot be reached.
     """
     if dataset.data_files is None:
@@ -41,7 +41,13 @@ def read_hub(dataset: HubDataset) -> HubRows:
         folder, commit = _fetch(dataset.name, dataset.revision, pattern)
         paths = _matching(folder, pattern)
     readers = [_read_member(path, member.removeprefix("zip://")) if member else read_rows(path) for path in paths]
-    return HubRows(commit, [(f"{dataset.name}/{path.relative_to(folder).as_posix()}", rows) for path, rows in zip(paths, readers, strict=True)])
+    return HubRows(
+        commit,
+        [
+            (f"{dataset.name}/{path.relative_to(folder).as_posix()}", rows)
+            for path, rows in zip(paths, readers, strict=True)
+        ],
+    )
 
 
 def load_split(name: str, revision: str, subset: str | None, split: str) -> tuple[Any, str | None]:

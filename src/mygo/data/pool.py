@@ -67,7 +67,9 @@ def count_rows(folder: Path) -> int:
 
 
 def iter_batches(folder: Path, columns: Sequence[str], batch_size: int, first: int = 0) -> Iterator[pa.RecordBatch]:
-    """Stream columns of the pool in its order from row `first`, in batches of exactly `batch_size` rows but the last, across parts."""
+    """Stream columns of the pool in its order from row `first`, in batches of exactly `batch_size` rows but the last,
+    across parts.
+    """
     waiting: list[pa.RecordBatch] = []
     rows = 0
     for batch in _stored_batches(folder, columns, batch_size, first):
@@ -117,7 +119,9 @@ class _Parts:
             part, filled = divmod(self.rows, POOL_PART_ROWS)
             if filled == 0:
                 self.open.close()
-                self.writer = self.open.enter_context(pq.ParquetWriter(self.folder / f"pool-{part:05d}.parquet", POOL_SCHEMA, compression="zstd"))
+                self.writer = self.open.enter_context(
+                    pq.ParquetWriter(self.folder / f"pool-{part:05d}.parquet", POOL_SCHEMA, compression="zstd")
+                )
             piece = batch.slice(0, POOL_PART_ROWS - filled)
             self.writer.write_batch(piece)
             self.rows += piece.num_rows
@@ -126,7 +130,9 @@ class _Parts:
 
 def _to_arrow(rows: Sequence[Sample] | Sequence[Rejected], schema: pa.Schema) -> pa.RecordBatch:
     columns = zip(*rows, strict=True) if rows else [()] * len(schema)
-    return pa.record_batch([pa.array(column, kind) for column, kind in zip(columns, schema.types, strict=True)], schema=schema)
+    return pa.record_batch(
+        [pa.array(column, kind) for column, kind in zip(columns, schema.types, strict=True)], schema=schema
+    )
 
 
 def _count(counts: PoolCounts, good: Sequence[Sample], bad: Sequence[Rejected]) -> None:
@@ -156,7 +162,9 @@ def _stored_batches(folder: Path, columns: Sequence[str], batch_size: int, first
 
 
 def _groups_from(metadata: pq.FileMetaData, first: int) -> tuple[list[int], int]:
-    """The row groups of a part that hold row `first` or later ones, and how many rows to skip after the groups left out."""
+    """The row groups of a part that hold row `first` or later ones, and how many rows to skip after the groups left
+    out.
+    """
     group = 0
     while group < metadata.num_row_groups and metadata.row_group(group).num_rows <= first:
         first -= metadata.row_group(group).num_rows

@@ -8,7 +8,9 @@ Message = dict[str, str]  # {"role": "user" | "assistant" | "system", "content":
 
 
 class Sample(NamedTuple):
-    """One conversation with where it comes from. `source_index` is its row in the source, from 0, counting rejected rows too."""
+    """One conversation with where it comes from. `source_index` is its row in the source, from 0, counting rejected
+    rows too.
+    """
 
     source_dataset: str
     source_index: int
@@ -18,7 +20,9 @@ class Sample(NamedTuple):
 
 
 class Rejected(NamedTuple):
-    """A row that cannot be used. `file` is relative to `prepare.path` (or names the hub data set), `line` counts from 1."""
+    """A row that cannot be used. `file` is relative to `prepare.path` (or names the hub data set), `line` counts from
+    1.
+    """
 
     source_dataset: str
     source_index: int

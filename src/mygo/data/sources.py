@@ -39,13 +39,16 @@ class SourceFile:
 
 
 def read_pool_source(params: PrepareParams) -> PoolSource:
-    """The rows of `prepare.source` `local` or `hub`. Hub data sets are downloaded here, rows are read as they are asked for.
+    """The rows of `prepare.source` `local` or `hub`. Hub data sets are downloaded here, rows are read as they are asked
+    for.
 
     Raises `UserError`, here or on the way, for a path, file or data set that cannot be read at all, and for a
     `prepare.label_column` that no row has.
     """
     if params.source == "local":
-        files = [SourceFile(file.source_dataset, file.name, read_rows(file.path)) for file in find_files(Path(params.path))]
+        files = [
+            SourceFile(file.source_dataset, file.name, read_rows(file.path)) for file in find_files(Path(params.path))
+        ]
         return PoolSource(read_files(files, params.format, params.label_column), {})
     files, commits = _open_hub(params.hub)
     return PoolSource(read_files(files, params.format, params.label_column), commits)
@@ -54,15 +57,17 @@ def read_pool_source(params: PrepareParams) -> PoolSource:
 def _open_hub(wanted: list[HubDataset]) -> tuple[list[SourceFile], dict[str, str | None]]:
     names = [dataset.source_dataset for dataset in wanted]
     if not names or len(set(names)) < len(names):
-        raise UserError(f"prepare.hub: got source_dataset {names}; takes one data set or more, each with its own source_dataset")
+        raise UserError(
+            f"prepare.hub: got source_dataset {names}; takes one data set or more, each with its own source_dataset"
+        )
     opened = {dataset.source_dataset: read_hub(dataset) for dataset in wanted}
     files = [SourceFile(name, file, rows) for name, hub in opened.items() for file, rows in hub.files]
     return files, {name: hub.commit for name, hub in opened.items()}
 
 
 def read_files(files: Iterable[SourceFile], row_format: str, label_column: str | None) -> Iterator[Sample | Rejected]:
-    """Samples and rejected rows in the order of the files. `row_format` is a name in `FORMATS`, or `auto`: then each file's
-    first row that fits a format decides for the file.
+    """Samples and rejected rows in the order of the files. `row_format` is a name in `FORMATS`, or `auto`: then each
+    file's first row that fits a format decides for the file.
 
     Raises `UserError` for a file of which nothing can be read.
     """
@@ -70,7 +75,9 @@ def read_files(files: Iterable[SourceFile], row_format: str, label_column: str |
     for file in files:
         yield from reader.read(file)
     if label_column and not reader.label_seen:
-        raise UserError(f"prepare.label_column: got {label_column!r}; the columns there are {', '.join(sorted(reader.columns))}")
+        raise UserError(
+            f"prepare.label_column: got {label_column!r}; the columns there are {', '.join(sorted(reader.columns))}"
+        )
 
 
 @dataclass

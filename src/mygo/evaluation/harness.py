@@ -32,9 +32,9 @@ WEIGHTS = "adapter_model.safetensors"
 def evaluate_target(params: Params, runtime: Runtime, adapter: Path, benchmark: Path) -> dict[str, Results] | None:
     """Evaluate `finetune.base_model` without and with the adapter on `eval.tasks`; the base is loaded once.
 
-    Returns lm-eval's results with logged samples as `{"base": ..., "adapter": ...}`, in the first process; `None` in the
-    others of an `accelerate launch`, which share the questions. Raises `UserError` if the adapter, the base or the benchmark
-    is missing, if the adapter was trained on another base, or if a process would be left without a question.
+    Returns lm-eval's results with logged samples as `{"base": ..., "adapter": ...}`, in the first process; `None` in
+    the others of an `accelerate launch`, which share the questions. Raises `UserError` if the adapter, the base or the
+    benchmark is missing, if the adapter was trained on another base, or if a process would be left without a question.
     """
     _check_limit(params.eval.limit, runtime.processes)
     _check_adapter(adapter)
@@ -44,11 +44,25 @@ def evaluate_target(params: Params, runtime: Runtime, adapter: Path, benchmark: 
         model, tokenizer = load_target(params.finetune, runtime.resolve(params.eval.dtype))
         model.to(cast(Any, runtime.device))
         if params.eval.apply_chat_template and tokenizer.chat_template is None:
-            raise UserError(f"eval.apply_chat_template: got true; the tokenizer of {params.finetune.base_model!r} has no chat template")
+            raise UserError(
+                f"eval.apply_chat_template: got true; the tokenizer of {params.finetune.base_model!r} has no chat "
+                "template"
+            )
         base = _run("base", model, tokenizer, tasks, params, runtime)
-        adapted = _run("base + adapter", attach_adapter(model, adapter, params.eval.merge_adapter), tokenizer, tasks, params, runtime)
+        adapted = _run(
+            "base + adapter",
+            attach_adapter(model, adapter, params.eval.merge_adapter),
+            tokenizer,
+            tasks,
+            params,
+            runtime,
+        )
     if truncated.count:
-        print(f"warning: {truncated.count:,} requests were longer than the model's context and lost their beginning (eval.max_length)", file=sys.stderr)
+        print(
+            f"warning: {truncated.count:,} requests were longer than the model's context and lost their beginning "
+            "(eval.max_length)",
+            file=sys.stderr,
+        )
     return None if base is None or adapted is None else {"base": base, "adapter": adapted}
 
 
@@ -59,11 +73,15 @@ def load_target(target: FinetuneParams, dtype: torch.dtype) -> tuple[PreTrainedM
 
 
 def attach_adapter(model: PreTrainedModel, adapter: Path, merge: bool) -> PreTrainedModel:
-    """Put the LoRA adapter on the model (in place), or add it into the weights if `merge`. Raises `UserError` if it is one of another base."""
+    """Put the LoRA adapter on the model (in place), or add it into the weights if `merge`. Raises `UserError` if it is
+    one of another base.
+    """
     try:
         adapted = PeftModel.from_pretrained(model, str(adapter))
     except (RuntimeError, ValueError) as error:
-        raise _does_not_fit(model, adapter, next(line.strip() for line in reversed(str(error).splitlines()) if line.strip())) from None
+        raise _does_not_fit(
+            model, adapter, next(line.strip() for line in reversed(str(error).splitlines()) if line.strip())
+        ) from None
     with safe_open(adapter / WEIGHTS, framework="pt") as file:
         stored = {key for key in file.keys() if "lora_" in key}  # noqa: SIM118 (not a dict)
     wanted = {key for key in get_peft_model_state_dict(adapted, save_embedding_layers=False) if "lora_" in key}
@@ -74,30 +92,50 @@ def attach_adapter(model: PreTrainedModel, adapter: Path, merge: bool) -> PreTra
 
 def _check_limit(limit: int | None, processes: int) -> None:
     if limit is not None and limit < processes:
-        raise UserError(f"eval.limit: got {limit}; takes null, or at least {processes}, one question of a task for each process of the launch")
+        raise UserError(
+            f"eval.limit: got {limit}; takes null, or at least {processes}, one question of a task for each "
+            "process of the launch"
+        )
 
 
 def _check_sizes(tasks: TaskDict, processes: int) -> None:
     """lm-eval gives the questions of each task out in turn, and stops at a process that gets none."""
     for name, task in tasks["tasks"].items() if processes > 1 else ():
         if (questions := len(task.eval_docs)) < processes:
-            raise UserError(f"eval.tasks: {name} has {questions} questions for {processes} processes; launch at most {questions}")
+            raise UserError(
+                f"eval.tasks: {name} has {questions} questions for {processes} processes; launch at most {questions}"
+            )
 
 
 def _check_adapter(adapter: Path) -> None:
     for name in ("adapter_config.json", WEIGHTS):
         if not (adapter / name).is_file():
-            raise UserError(f"{adapter}: there is no {name}; takes a PEFT adapter in safetensors, such as the stage finetune writes")
+            raise UserError(
+                f"{adapter}: there is no {name}; takes a PEFT adapter in safetensors, such as the stage finetune writes"
+            )
 
 
 def _does_not_fit(model: PreTrainedModel, adapter: Path, reason: str) -> UserError:
-    return UserError(f"{adapter}: the adapter does not fit finetune.base_model {model.name_or_path!r}; takes one that was trained on this base ({reason})")
+    return UserError(
+        f"{adapter}: the adapter does not fit finetune.base_model {model.name_or_path!r}; takes one that was "
+        f"trained on this base ({reason})"
+    )
 
 
-def _run(name: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, tasks: TaskDict, params: Params, runtime: Runtime) -> Results | None:
+def _run(
+    name: str,
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    tasks: TaskDict,
+    params: Params,
+    runtime: Runtime,
+) -> Results | None:
     """One call of lm-eval. Returns `None` in all processes but the first."""
     if runtime.is_main:
-        print(f"{name}: {len(tasks['tasks'])} tasks on {runtime.device}, {model.dtype}".replace("torch.", ""), file=sys.stderr)
+        print(
+            f"{name}: {len(tasks['tasks'])} tasks on {runtime.device}, {model.dtype}".replace("torch.", ""),
+            file=sys.stderr,
+        )
     for task in tasks["tasks"].values():
         task.set_fewshot_seed(params.seed)  # again for each model, so that both see the same examples
     return evaluate(
@@ -111,7 +149,9 @@ def _run(name: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, 
 
 
 def _as_lm(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, params: EvalParams, runtime: Runtime) -> LM:
-    """Wrap a loaded model. `max_length: null` is lm-eval's rule: the context of the model, 2,048 if its config does not say."""
+    """Wrap a loaded model. `max_length: null` is lm-eval's rule: the context of the model, 2,048 if its config does not
+    say.
+    """
     lm = cast(Any, HFLM)(  # its registration hides its type
         pretrained=model,
         tokenizer=tokenizer,
@@ -119,7 +159,9 @@ def _as_lm(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, params: E
         max_length=params.max_length,
         softmax_dtype=torch.float32,  # in bfloat16 close choices tie, and a tie goes to the first of them
     )
-    if runtime.processes > 1:  # lm-eval leaves it to the caller to share out the questions for a model that is already loaded
+    if (
+        runtime.processes > 1
+    ):  # lm-eval leaves it to the caller to share out the questions for a model that is already loaded
         lm.accelerator = Accelerator()
         lm._rank, lm._world_size = runtime.rank, runtime.processes
     return lm
@@ -155,7 +197,9 @@ def _quiet() -> Iterator[_TruncationCounter]:
 
 @contextmanager
 def _templates_compiled_once() -> Iterator[None]:
-    """lm-eval compiles its Jinja templates anew for every question and every shot, which for MMLU takes longer than a GPU needs to answer."""
+    """lm-eval compiles its Jinja templates anew for every question and every shot, which for MMLU takes longer than a
+    GPU needs to answer.
+    """
     environment: Any = template_environment
     environment.from_string = lru_cache(environment.from_string)
     try:

@@ -1,4 +1,6 @@
-"""MMLU-format questions of `data/benchmark` as lm-eval tasks: lm-eval's own definitions with our rows in place of the hub data set."""
+"""MMLU-format questions of `data/benchmark` as lm-eval tasks: lm-eval's own definitions with our rows in place of the
+hub data set.
+"""
 
 import json
 from collections.abc import Callable, Mapping
@@ -22,7 +24,8 @@ LM_EVAL_MMLU = Path(lm_eval.tasks.__file__).parent / "mmlu" / "default"
 TEMPLATE_SUBJECT = "mmlu_abstract_algebra"  # all subjects share one template; any would do
 FALLBACK_GROUP = "mmlu_other"
 
-# lm-eval's defaults, but for what a chat format without a template needs (mygo.data.encoding) and for choices that are scored as texts.
+# lm-eval's defaults, but for what a chat format without a template needs (mygo.data.encoding) and for choices that are
+# scored as texts.
 CONTINUATION = {
     "description": "",
     "doc_to_text": "<|user|>\n{{question.strip()}}\n<|assistant|>\n",
@@ -45,7 +48,9 @@ class Benchmark:
 
 
 def read_benchmark(folder: Path) -> Benchmark:
-    """Read `dev.parquet`, `test.parquet` and `benchmark.json`. Raises `UserError` if one is missing or there is no test question."""
+    """Read `dev.parquet`, `test.parquet` and `benchmark.json`. Raises `UserError` if one is missing or there is no test
+    question.
+    """
     missing = [name for name in ("benchmark.json", "dev.parquet", "test.parquet") if not (folder / name).is_file()]
     if missing:
         raise UserError(f"{folder}: there is no {missing[0]}; takes the benchmark folder that the stage prepare writes")
@@ -54,20 +59,28 @@ def read_benchmark(folder: Path) -> Benchmark:
     subjects = sorted(test["subject"].unique().to_pylist())
     if not subjects:
         raise UserError(f"{folder / 'test.parquet'}: holds no question; takes at least one")
-    return Benchmark(meta["prompt"], meta["groups"], {subject: {"dev": _rows_of(dev, subject), "test": _rows_of(test, subject)} for subject in subjects})
+    return Benchmark(
+        meta["prompt"],
+        meta["groups"],
+        {subject: {"dev": _rows_of(dev, subject), "test": _rows_of(test, subject)} for subject in subjects},
+    )
 
 
 def load_mmlu(folder: Path, num_fewshot: int | None) -> Group:
     """Build the group `mmlu` with its four subgroups and one task for each subject that the benchmark has.
 
-    Prompts, choices, targets, few-shot order (the first rows of dev) and size-weighted aggregation are those of lm-eval's
-    `mmlu` definitions. A subject that lm-eval does not know takes the same template and goes to the group that `benchmark.json`
-    names, else to `mmlu_other`. Raises `UserError` if a subject has fewer than `num_fewshot` dev questions.
+    Prompts, choices, targets, few-shot order (the first rows of dev) and size-weighted aggregation are those of
+    lm-eval's `mmlu` definitions. A subject that lm-eval does not know takes the same template and goes to the group
+    that `benchmark.json` names, else to `mmlu_other`. Raises `UserError` if a subject has fewer than `num_fewshot` dev
+    questions.
     """
     benchmark = read_benchmark(folder)
     for subject, splits in benchmark.splits.items():
         if len(splits["dev"]) < (num_fewshot or 0):
-            raise UserError(f"eval.num_fewshot: got {num_fewshot}; {folder / 'dev.parquet'} has {len(splits['dev'])} questions for {subject!r}")
+            raise UserError(
+                f"eval.num_fewshot: got {num_fewshot}; {folder / 'dev.parquet'} has {len(splits['dev'])} "
+                f"questions for {subject!r}"
+            )
     manager = TaskManager(include_defaults=False, include_path=LM_EVAL_MMLU)
     return _build_group("mmlu", _group_members(manager.task_index, benchmark), manager, benchmark)
 
@@ -77,9 +90,16 @@ def _rows_of(questions: pa.Table, subject: str) -> Dataset:
 
 
 def _group_members(index: Mapping[str, Entry], benchmark: Benchmark) -> dict[str, list[str]]:
-    """Subgroup -> its subjects, in lm-eval's order of groups and name order of subjects; groups without a subject are left out."""
+    """Subgroup -> its subjects, in lm-eval's order of groups and name order of subjects; groups without a subject are
+    left out.
+    """
     subgroups: list[str] = _config(index, "mmlu")["task"]
-    group_of = {name.removeprefix("mmlu_"): group for group in subgroups for tag in _config(index, group)["task"] for name in index[tag].tags}
+    group_of = {
+        name.removeprefix("mmlu_"): group
+        for group in subgroups
+        for tag in _config(index, group)["task"]
+        for name in index[tag].tags
+    }
     if benchmark.groups is not None:
         group_of = {subject: f"mmlu_{group}" for group, subjects in benchmark.groups.items() for subject in subjects}
     members: dict[str, list[str]] = {group: [] for group in subgroups}

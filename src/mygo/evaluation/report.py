@@ -1,4 +1,6 @@
-"""What `eval` writes: headline metrics with paired errors, a row for each subject, lm-eval's results and the outcome of every question."""
+"""What `eval` writes: headline metrics with paired errors, a row for each subject, lm-eval's results and the outcome of
+every question.
+"""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -34,11 +36,12 @@ SAMPLES_SCHEMA = pa.schema(
 
 
 def summarise(results: Mapping[str, Results]) -> dict[str, Any]:
-    """Headline metrics: one row for each group (`mmlu`, `stem`, `humanities`, `social_sciences`, `other`) and each task outside of groups.
+    """Headline metrics: one row for each group (`mmlu`, `stem`, `humanities`, `social_sciences`, `other`) and each task
+    outside of groups.
 
-    A row holds `acc` (or the task's own metric), `stderr`, both again for the base, `gain` = adapter minus base, `gain_stderr`
-    and `n` questions. A task with several metrics has a row `<task>_<metric>` for each. Values that lm-eval cannot give
-    (a standard error of one question) are left out.
+    A row holds `acc` (or the task's own metric), `stderr`, both again for the base, `gain` = adapter minus base,
+    `gain_stderr` and `n` questions. A task with several metrics has a row `<task>_<metric>` for each. Values that
+    lm-eval cannot give (a standard error of one question) are left out.
     """
     base, adapter = (results[model] for model in MODELS)
     rows: dict[str, Any] = {}
@@ -52,23 +55,37 @@ def summarise(results: Mapping[str, Results]) -> dict[str, Any]:
 
 
 def subject_rows(results: Mapping[str, Results]) -> list[dict[str, Any]]:
-    """Rows `subject, model, acc, stderr, n` for the plot: every subject (every task), base before adapter; `acc` is the task's first metric."""
+    """Rows `subject, model, acc, stderr, n` for the plot: every subject (every task), base before adapter; `acc` is the
+    task's first metric.
+    """
     rows = []
     for task in sorted(results["base"]["n-samples"]):
         for model in MODELS:
             values = results[model]["results"][task]
             key = _metric_keys(values)[0]
             stderr = _finite({"stderr": values[_stderr(key)]}).get("stderr")
-            rows.append({"subject": values["alias"], "model": model, "acc": values[key], "stderr": stderr, "n": values["sample_len"]})
+            rows.append(
+                {
+                    "subject": values["alias"],
+                    "model": model,
+                    "acc": values[key],
+                    "stderr": stderr,
+                    "n": values["sample_len"],
+                }
+            )
     return rows
 
 
 def write_results(results: Mapping[str, Results], folder: Path) -> None:
-    """Write `results_<model>.json` and `samples_<model>.parquet` for base and adapter; the folder appears complete or not at all."""
+    """Write `results_<model>.json` and `samples_<model>.parquet` for base and adapter; the folder appears complete or
+    not at all.
+    """
     with atomic_folder(folder) as temporary:
         for model in MODELS:
             kept = {key: results[model][key] for key in DETERMINISTIC if key in results[model]}
-            options = orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS | orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE
+            options = (
+                orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS | orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE
+            )
             (temporary / f"results_{model}.json").write_bytes(orjson.dumps(kept, option=options))
             samples = pa.Table.from_pylist(list(_sample_rows(results[model])), schema=SAMPLES_SCHEMA)
             pq.write_table(samples, temporary / f"samples_{model}.parquet", compression="zstd")
@@ -77,8 +94,8 @@ def write_results(results: Mapping[str, Results], folder: Path) -> None:
 def paired_gain(base: Mapping[Any, float], adapter: Mapping[Any, float]) -> tuple[float, float]:
     """Mean difference over the same questions and its standard error.
 
-    With d_i = adapter_i - base_i over n questions: gain = mean(d), stderr = sd(d) / sqrt(n), sd with n - 1; NaN for n = 1.
-    Both models answer the same questions, so this error is smaller than that of two independent accuracies.
+    With d_i = adapter_i - base_i over n questions: gain = mean(d), stderr = sd(d) / sqrt(n), sd with n - 1; NaN for n =
+    1. Both models answer the same questions, so this error is smaller than that of two independent accuracies.
     """
     difference = np.array([adapter[question] - base[question] for question in adapter])
     n = len(difference)
@@ -102,12 +119,21 @@ def _row(name: str, key: str, base: Results, adapter: Results) -> dict[str, floa
     old, new = base["results"][name], adapter["results"][name]
     gain, gain_stderr = _gain(name, key, base, adapter)
     return _finite(
-        {metric: new[key], "stderr": new[_stderr(key)], f"base_{metric}": old[key], "base_stderr": old[_stderr(key)], "gain": gain, "gain_stderr": gain_stderr}
+        {
+            metric: new[key],
+            "stderr": new[_stderr(key)],
+            f"base_{metric}": old[key],
+            "base_stderr": old[_stderr(key)],
+            "gain": gain,
+            "gain_stderr": gain_stderr,
+        }
     ) | {"n": new["sample_len"]}
 
 
 def _gain(name: str, key: str, base: Results, adapter: Results) -> tuple[float, float]:
-    """The paired gain where the metric is a mean over questions; else (perplexity, F1, ...) the plain difference and no error."""
+    """The paired gain where the metric is a mean over questions; else (perplexity, F1, ...) the plain difference and no
+    error.
+    """
     difference = adapter["results"][name][key] - base["results"][name][key]
     old, new = (_outcomes(name, key, results) for results in (base, adapter))
     gain, stderr = paired_gain(old, new) if old and old.keys() == new.keys() else (math.nan, math.nan)
@@ -117,8 +143,17 @@ def _gain(name: str, key: str, base: Results, adapter: Results) -> tuple[float, 
 def _outcomes(name: str, key: str, results: Results) -> dict[tuple[str, int], float]:
     """(task, question) -> value of the metric, of all tasks below `name`."""
     metric, filter_name = key.split(",")
-    samples = ((task, sample) for task in _leaves(results, name) for sample in results["samples"][task] if sample["filter"] == filter_name)
-    return {(task, sample["doc_id"]): float(sample[metric]) for task, sample in samples if isinstance(sample.get(metric), int | float | np.number)}
+    samples = (
+        (task, sample)
+        for task in _leaves(results, name)
+        for sample in results["samples"][task]
+        if sample["filter"] == filter_name
+    )
+    return {
+        (task, sample["doc_id"]): float(sample[metric])
+        for task, sample in samples
+        if isinstance(sample.get(metric), int | float | np.number)
+    }
 
 
 def _sample_rows(results: Results) -> Iterator[dict[str, Any]]:

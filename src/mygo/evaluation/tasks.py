@@ -16,10 +16,10 @@ from mygo.evaluation.mmlu import load_mmlu
 def load_tasks(names: Sequence[str], num_fewshot: int | None, benchmark: Path) -> TaskDict:
     """Build lm-eval's tasks and groups for `eval.tasks`.
 
-    `mmlu`, its groups (`mmlu_stem`) and subjects (`mmlu_anatomy`) are made of the questions in `benchmark`; other names are
-    lm-eval's own and may download their data. `num_fewshot` overrides a task's number of shots unless the task itself fixes it
-    at 0, as in `lm_eval.simple_evaluate`. Raises `UserError` for an unknown name, a task that cannot be loaded, one that runs
-    code which a model wrote, and a task that is named twice.
+    `mmlu`, its groups (`mmlu_stem`) and subjects (`mmlu_anatomy`) are made of the questions in `benchmark`; other names
+    are lm-eval's own and may download their data. `num_fewshot` overrides a task's number of shots unless the task
+    itself fixes it at 0, as in `lm_eval.simple_evaluate`. Raises `UserError` for an unknown name, a task that cannot be
+    loaded, one that runs code which a model wrote, and a task that is named twice.
     """
     local = _local_tasks(names, num_fewshot, benchmark)
     manager = TaskManager(include_defaults=not set(names) <= local.keys())
@@ -52,15 +52,22 @@ def _load_by_name(name: str, manager: TaskManager) -> list[Task | Group]:
     entry = manager.task_index.get(name)
     if entry is None:
         close = difflib.get_close_matches(name, manager.all_tasks, n=3)
-        raise UserError(f"eval.tasks: got {name!r}; takes mmlu or the name of an lm-eval task{', such as ' + ', '.join(close) if close else ''}")
+        raise UserError(
+            f"eval.tasks: got {name!r}; takes mmlu or the name of an lm-eval "
+            f"task{', such as ' + ', '.join(close) if close else ''}"
+        )
     if (entry.cfg or {}).get("unsafe_code"):  # before loading, which may already run such code
         raise _runs_unsafe_code(name)
     try:
         loaded = manager.load([name])
     except (OSError, ValueError, RuntimeError, ImportError) as error:
-        raise UserError(f"eval.tasks: {name!r} could not be loaded ({type(error).__name__}: {' '.join(str(error).split())})") from None
+        raise UserError(
+            f"eval.tasks: {name!r} could not be loaded ({type(error).__name__}: {' '.join(str(error).split())})"
+        ) from None
     below = {child for children in loaded.get("group_map", {}).values() for child in children}
-    return [item for found in (loaded["tasks"], loaded.get("groups", {})) for key, item in found.items() if key not in below]
+    return [
+        item for found in (loaded["tasks"], loaded.get("groups", {})) for key, item in found.items() if key not in below
+    ]
 
 
 def _set_shots(name: str, task: Task, num_fewshot: int | None) -> None:

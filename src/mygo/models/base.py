@@ -11,29 +11,41 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedConfig, 
 
 from mygo.errors import UserError
 
-os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "1")  # else the library asks a hub service to convert pickled weights
+os.environ.setdefault(
+    "DISABLE_SAFETENSORS_CONVERSION", "1"
+)  # else the library asks a hub service to convert pickled weights
 
 BASE_KEY = "convert.base_model"
 
 
 def read_config(base: str, revision: str | None, key: str = BASE_KEY) -> dict[str, Any]:
-    """The raw config of a folder or hub model. Raises `UserError` if there is none, or it does not say of what type the model is."""
+    """The raw config of a folder or hub model. Raises `UserError` if there is none, or it does not say of what type the
+    model is.
+    """
     if Path(base).is_dir():
         if not (Path(base) / "config.json").is_file():
-            raise UserError(f"{key}: got {base}, a folder without config.json; takes a folder with a model, or a hub id")
+            raise UserError(
+                f"{key}: got {base}, a folder without config.json; takes a folder with a model, or a hub id"
+            )
     elif Path(base).is_absolute() or base.startswith((".", "~")) or base.count("/") > 1:
         raise UserError(f"{key}: got {base}, which does not exist; takes a folder with a model, or a hub id")
     try:
         config, _ = PreTrainedConfig.get_config_dict(base, revision=revision)
     except (OSError, ValueError, HfHubHTTPError) as error:
-        reason = f"no folder here, and not to be had from the hub at revision {revision or 'main'}: {_first_line(error)}"
+        reason = (
+            f"no folder here, and not to be had from the hub at revision {revision or 'main'}: {_first_line(error)}"
+        )
         raise UserError(f"{key}: got {base} ({reason}); takes a folder with a model, or a hub id") from None
     if "model_type" not in config:
-        raise UserError(f"{key}: got {base}, whose config.json names no model_type; takes a folder with a model, or a hub id")
+        raise UserError(
+            f"{key}: got {base}, whose config.json names no model_type; takes a folder with a model, or a hub id"
+        )
     return config
 
 
-def load_base(base: str, revision: str | None = None, dtype: str | torch.dtype = "auto", key: str = BASE_KEY) -> PreTrainedModel:
+def load_base(
+    base: str, revision: str | None = None, dtype: str | torch.dtype = "auto", key: str = BASE_KEY
+) -> PreTrainedModel:
     """Any causal language model. `key` is the parameter that names it, for the error."""
     read_config(base, revision, key)
     return load_with(AutoModelForCausalLM, base, revision, dtype, key)
@@ -46,16 +58,23 @@ def load_tokenizer(base: str, revision: str | None = None, key: str = BASE_KEY) 
         tokenizer = AutoTokenizer.from_pretrained(base, revision=revision or "main", trust_remote_code=False)
     except (OSError, ValueError):
         raise refusal from None
-    if not tokenizer("a", add_special_tokens=False).input_ids:  # where there are no files, the library makes an empty tokenizer
+    if not tokenizer(
+        "a", add_special_tokens=False
+    ).input_ids:  # where there are no files, the library makes an empty tokenizer
         raise refusal
     return tokenizer
 
 
 def load_with(cls: Any, base: str, revision: str | None, dtype: str | torch.dtype, key: str, **kwargs: Any) -> Any:
     if Path(base).is_dir() and not list(Path(base).glob("*.safetensors")):
-        raise UserError(f"{key}: {base} holds no weights as .safetensors, the only format that is read (pickled .bin or .pt files can run code)")
+        raise UserError(
+            f"{key}: {base} holds no weights as .safetensors, the only format that is read (pickled .bin or .pt "
+            "files can run code)"
+        )
     try:
-        return cls.from_pretrained(base, revision=revision or "main", dtype=dtype, use_safetensors=True, trust_remote_code=False, **kwargs)
+        return cls.from_pretrained(
+            base, revision=revision or "main", dtype=dtype, use_safetensors=True, trust_remote_code=False, **kwargs
+        )
     except (OSError, ValueError, SafetensorError, HfHubHTTPError) as error:
         raise UserError(f"{key}: {base} cannot be loaded ({_first_line(error)})") from None
 

@@ -1,4 +1,5 @@
-"""What all gated families share beyond the gate: initialisation, and a forward that adds the losses and hands on what the gates said.
+"""What all gated families share beyond the gate: initialisation, and a forward that adds the losses and hands on what
+the gates said.
 
 B batch, T tokens, L layers, E experts, D hidden, V vocabulary.
 """
@@ -22,7 +23,9 @@ from mygo.models.losses import quality_loss
 
 
 def record_gates(base: type[PreTrainedModel]) -> dict[str, Any]:
-    """A family's `_can_record_outputs`: what its base records, and with `output_gate_scores=True` the raw score of each layer as `gate_scores`."""
+    """A family's `_can_record_outputs`: what its base records, and with `output_gate_scores=True` the raw score of each
+    layer as `gate_scores`.
+    """
     return {**(base._can_record_outputs or {}), "gate_scores": OutputRecorder(QualityGate)}
 
 
@@ -66,9 +69,9 @@ class GatedCausalLM(GatedPreTrained):
 
     loss = lm + share * (router_aux_loss_coef * load_balancing + quality_loss_weight * quality)
 
-    `share` is 1, except under gradient accumulation: there the Trainer divides the language-model loss by the `num_items_in_batch`
-    predicted tokens of the *whole* batch, and each micro-batch's gate losses count by its share of these tokens. (Adding them whole would
-    multiply their weight by the number of micro-batches.)
+    `share` is 1, except under gradient accumulation: there the Trainer divides the language-model loss by the
+    `num_items_in_batch` predicted tokens of the *whole* batch, and each micro-batch's gate losses count by its share of
+    these tokens. (Adding them whole would multiply their weight by the number of micro-batches.)
     """
 
     config: GatedConfig
@@ -87,7 +90,9 @@ class GatedCausalLM(GatedPreTrained):
         logits_to_keep: int | Tensor = 0,
         **kwargs: Any,
     ) -> GatedCausalLMOutput:
-        """As any causal LM of transformers. input_ids and labels [B, T]; `output_router_logits` fills `router_logits`."""
+        """As any causal LM of transformers. input_ids and labels [B, T]; `output_router_logits` fills
+        `router_logits`.
+        """
         wanted = self.config.output_router_logits if output_router_logits is None else output_router_logits
         out = self.model(
             input_ids=input_ids,
@@ -111,7 +116,9 @@ class GatedCausalLM(GatedPreTrained):
             **losses,
         )
 
-    def _losses(self, out: ModelOutput, logits: Tensor, labels: Tensor, attention_mask: Tensor | None, **kwargs: Any) -> dict[str, Tensor | None]:
+    def _losses(
+        self, out: ModelOutput, logits: Tensor, labels: Tensor, attention_mask: Tensor | None, **kwargs: Any
+    ) -> dict[str, Tensor | None]:
         """The loss and its parts, as fields of the output."""
         lm = self.loss_function(logits, labels, self.config.vocab_size, **kwargs)
         share = torch.ones_like(lm)
@@ -131,10 +138,16 @@ class GatedCausalLM(GatedPreTrained):
         }
 
     def _load_balancing_loss(self, out: ModelOutput, attention_mask: Tensor | None) -> Tensor:
-        """Switch Transformer's loss, equations (4) to (6), as transformers computes it. Raises `ValueError` for a family without routers."""
+        """Switch Transformer's loss, equations (4) to (6), as transformers computes it. Raises `ValueError` for a
+        family without routers.
+        """
         if "router_logits" not in out:
-            raise ValueError(f"enable_load_balancing: got true for {type(self).__name__}, which has no routers to balance")
-        loss = load_balancing_loss_func(out["router_logits"], self.config.num_experts, self.config.num_experts_per_tok, attention_mask)
+            raise ValueError(
+                f"enable_load_balancing: got true for {type(self).__name__}, which has no routers to balance"
+            )
+        loss = load_balancing_loss_func(
+            out["router_logits"], self.config.num_experts, self.config.num_experts_per_tok, attention_mask
+        )
         return torch.as_tensor(loss)
 
 
@@ -142,4 +155,6 @@ def _by_layer(out: ModelOutput) -> tuple[dict[str, Tensor], ...]:
     scores = [{"quality_score": score} for score in out["gate_scores"]]
     if "router_logits" not in out:
         return tuple(scores)
-    return tuple(layer | {"moe_logits": moe_logits} for layer, moe_logits in zip(scores, out["router_logits"], strict=True))
+    return tuple(
+        layer | {"moe_logits": moe_logits} for layer, moe_logits in zip(scores, out["router_logits"], strict=True)
+    )

@@ -28,33 +28,55 @@ def checkpoint_folder(warmed: Path, which: int | Literal["last"]) -> Path:
 
 
 def checkpoint_digest(folder: Path) -> str:
-    """Digest of everything that decides what the checkpoint computes, the tensors it leaves in the selector's folder included."""
+    """Digest of everything that decides what the checkpoint computes, the tensors it leaves in the selector's folder
+    included.
+    """
     own = hash_folder(folder, ignore=("README.md",))
     return own if not (folder / BASE_FILE).exists() else f"{own}:{hash_folder(_selector_folder(folder))}"
 
 
-def save_checkpoint(model: PreTrainedModel, state: dict[str, torch.Tensor], tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
+def save_checkpoint(
+    model: PreTrainedModel, state: dict[str, torch.Tensor], tokenizer: PreTrainedTokenizerBase, folder: Path
+) -> None:
     """A complete checkpoint that `AutoModelForCausalLM.from_pretrained` reads."""
     model.save_pretrained(folder, state_dict=state)
     tokenizer.save_pretrained(folder)
 
 
-def save_trained_only(model: PreTrainedModel, state: dict[str, torch.Tensor], tokenizer: PreTrainedTokenizerBase, folder: Path, selector: str) -> None:
-    """The tensors in `state` alone, with the config and the tokenizer; the rest stays in `selector` (a path relative to `folder`)."""
+def save_trained_only(
+    model: PreTrainedModel,
+    state: dict[str, torch.Tensor],
+    tokenizer: PreTrainedTokenizerBase,
+    folder: Path,
+    selector: str,
+) -> None:
+    """The tensors in `state` alone, with the config and the tokenizer; the rest stays in `selector` (a path relative to
+    `folder`).
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    save_file({name: tensor.contiguous() for name, tensor in sorted(state.items())}, folder / TRAINED_FILE, metadata={"format": "pt"})
+    save_file(
+        {name: tensor.contiguous() for name, tensor in sorted(state.items())},
+        folder / TRAINED_FILE,
+        metadata={"format": "pt"},
+    )
     (folder / BASE_FILE).write_text(json.dumps({"selector": selector}) + "\n")
     model.config.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 
 
 def load_checkpoint(folder: Path, dtype: torch.dtype, **kwargs: Any) -> PreTrainedModel:
-    """The selector of an epoch. `kwargs` go to `from_pretrained`. Raises `UserError` if its tensors are not those of the model."""
+    """The selector of an epoch. `kwargs` go to `from_pretrained`. Raises `UserError` if its tensors are not those of
+    the model.
+    """
     overlay = (folder / TRAINED_FILE).exists()
-    model, info = load_selector(_selector_folder(folder) if overlay else folder, dtype, output_loading_info=True, **kwargs)
+    model, info = load_selector(
+        _selector_folder(folder) if overlay else folder, dtype, output_loading_info=True, **kwargs
+    )
     strangers = sorted({*info["missing_keys"], *info["unexpected_keys"]})
     if strangers:
-        raise UserError(f"{folder}: not a checkpoint of {type(model).__name__}, in which {strangers[0]} is missing or unknown")
+        raise UserError(
+            f"{folder}: not a checkpoint of {type(model).__name__}, in which {strangers[0]} is missing or unknown"
+        )
     if overlay:
         unknown = model.load_state_dict(load_file(folder / TRAINED_FILE), strict=False).unexpected_keys
         if unknown:

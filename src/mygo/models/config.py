@@ -8,17 +8,19 @@ from transformers import PreTrainedConfig
 class GatedConfig(PreTrainedConfig):
     """Mixin before a base's config class. Decorate the subclass with `strict`, or wrong types pass.
 
-    Gates start from N(quality_gate_init_mean, quality_gate_init_std). `trash_expert_module` (`package.module:Class`, called with
-    the config) belongs to `trash_expert_mode: custom`, `quality_loss_function` (`package.module:function`) to `quality_loss_type:
-    custom`. `quality_loss_debug` logs the parts of the loss at every step. The weight of the load balancing loss is the base's own
-    `router_aux_loss_coef`.
+    Gates start from N(quality_gate_init_mean, quality_gate_init_std). `trash_expert_module` (`package.module:Class`,
+    called with the config) belongs to `trash_expert_mode: custom`, `quality_loss_function` (`package.module:function`)
+    to `quality_loss_type: custom`. `quality_loss_debug` logs the parts of the loss at every step. The weight of the
+    load balancing loss is the base's own `router_aux_loss_coef`.
     """
 
     quality_gate_init_mean: float = 0.0
     quality_gate_init_std: float = 0.02
     trash_expert_mode: Literal["zero", "noise", "custom"] = "zero"
     trash_expert_module: str | None = None
-    quality_loss_type: Literal["sigmoid", "linear", "mse", "beta_moment_matching", "mean_variance_regularization", "custom"] = "sigmoid"
+    quality_loss_type: Literal[
+        "sigmoid", "linear", "mse", "beta_moment_matching", "mean_variance_regularization", "custom"
+    ] = "sigmoid"
     quality_loss_weight: float = 0.01
     quality_loss_averaging: Literal["sample_wise", "token_wise"] = "sample_wise"
     quality_loss_function: str | None = None

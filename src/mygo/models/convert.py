@@ -14,8 +14,8 @@ from mygo.workdir import atomic_folder
 def convert(params: ConvertParams, seed: int, out: Path) -> dict[str, Any]:
     """Write the selector (model and tokenizer) to the folder `out` and return what is known of it as metrics.
 
-    What was saved is loaded again and compared with the base; only if they agree does `out` appear. `memory_efficient` compares files
-    and holds one model at a time; logits are not compared then (null in the metrics).
+    What was saved is loaded again and compared with the base; only if they agree does `out` appear. `memory_efficient`
+    compares files and holds one model at a time; logits are not compared then (null in the metrics).
     Raises `UserError` for a base that cannot be had or is of another family, and if the comparison fails.
     """
     check_family(params.family, params.base_model, params.revision)
@@ -38,15 +38,23 @@ def convert(params: ConvertParams, seed: int, out: Path) -> dict[str, Any]:
         dtype, tied = model.dtype, model.config.tie_word_embeddings
         del model  # the comparison loads what was saved, and may need the memory
         if params.memory_efficient:
-            parity = compare_files(base_folder(params.base_model, params.revision), staging, dtype, tied, params.tolerance)
+            parity = compare_files(
+                base_folder(params.base_model, params.revision), staging, dtype, tied, params.tolerance
+            )
         else:
-            parity = compare_models(load_base(params.base_model, params.revision, dtype), load_selector(staging), params.tolerance)
+            parity = compare_models(
+                load_base(params.base_model, params.revision, dtype), load_selector(staging), params.tolerance
+            )
     return {"family": params.family, **facts, **_as_metrics(parity)}
 
 
 def _count(model: Any) -> dict[str, int]:
     gates = [module for module in model.modules() if isinstance(module, QualityGate)]
-    return {"gates": len(gates), "gate_parameters": sum(gate.weight.numel() for gate in gates), "parameters": model.num_parameters()}
+    return {
+        "gates": len(gates),
+        "gate_parameters": sum(gate.weight.numel() for gate in gates),
+        "parameters": model.num_parameters(),
+    }
 
 
 def _as_metrics(parity: Parity) -> dict[str, Any]:

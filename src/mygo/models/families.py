@@ -24,7 +24,9 @@ class Family:
 
 FAMILIES: dict[str, Family] = {
     "select_moe": Family(SelectMoeConfig, SelectMoeForCausalLM, SelectMoeModel, "olmoe", "an OLMoE (olmoe) base"),
-    "quality_gate": Family(QualityGateConfig, QualityGateForCausalLM, QualityGateModel, "qwen3", "a Qwen3 (qwen3) base"),
+    "quality_gate": Family(
+        QualityGateConfig, QualityGateForCausalLM, QualityGateModel, "qwen3", "a Qwen3 (qwen3) base"
+    ),
 }
 
 

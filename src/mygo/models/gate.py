@@ -29,8 +29,8 @@ class QualityGate(nn.Linear):
 class NoiseExpert(nn.Module):
     """Gaussian noise with the mean and standard deviation that the token's input has over its hidden dimension.
 
-    Fresh at every call in training. In evaluation one fixed draw serves all tokens, so that what a token gets does not depend on what it
-    is batched with.
+    Fresh at every call in training. In evaluation one fixed draw serves all tokens, so that what a token gets does not
+    depend on what it is batched with.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -66,8 +66,8 @@ TRASH_EXPERTS: dict[str, Callable[[GatedConfig], nn.Module | None]] = {
 def blend(score: Tensor, ffn: Tensor, trash: Tensor | None) -> Tensor:
     """good_ratio * ffn + (1 - good_ratio) * trash.
 
-    score [B, T, 1], ffn and trash [B, T, D] -> [B, T, D]. The ratios are computed in float32, then cast: near 0 and 1 bfloat16
-    would round `1 - good_ratio` away. No trash stands for zero.
+    score [B, T, 1], ffn and trash [B, T, D] -> [B, T, D]. The ratios are computed in float32, then cast: near 0 and 1
+    bfloat16 would round `1 - good_ratio` away. No trash stands for zero.
     """
     good = torch.sigmoid(score.float())
     kept = good.to(ffn.dtype) * ffn
@@ -75,7 +75,8 @@ def blend(score: Tensor, ffn: Tensor, trash: Tensor | None) -> Tensor:
 
 
 class GatedFeedForward(nn.Module):
-    """Mixin before a feed-forward block class that is built from the config alone: the block's parameter names stay as they are.
+    """Mixin before a feed-forward block class that is built from the config alone: the block's parameter names stay as
+    they are.
 
     `routing` names the submodules that decide where a token goes; warm-up trains these.
     """

@@ -19,25 +19,37 @@ GATE_PARTS = (".quality_gate.", ".trash_expert.")  # what a selector has beyond 
 
 
 def check_family(family: str, base: str, revision: str | None = None) -> dict[str, Any]:
-    """The raw config of a base, before anything else is read. Raises `UserError` if `family` is not made from such a model."""
+    """The raw config of a base, before anything else is read. Raises `UserError` if `family` is not made from such a
+    model.
+    """
     config = read_config(base, revision)
     if config["model_type"] != FAMILIES[family].base_type:
         article = "an" if config["model_type"][0] in "aeiou" else "a"
-        takes = ", ".join(f"{name} {'takes ' if not at else ''}{other.takes}" for at, (name, other) in enumerate(FAMILIES.items()))
+        takes = ", ".join(
+            f"{name} {'takes ' if not at else ''}{other.takes}" for at, (name, other) in enumerate(FAMILIES.items())
+        )
         raise UserError(f"{BASE_KEY}: got {article} {config['model_type']} model; {takes}")
     return config
 
 
-def from_base(family: str, base: str, revision: str | None = None, dtype: str = "auto", seed: int = 0, **settings: Any) -> GatedCausalLM:
+def from_base(
+    family: str, base: str, revision: str | None = None, dtype: str = "auto", seed: int = 0, **settings: Any
+) -> GatedCausalLM:
     """A selector with the base's weights, and gates drawn from `seed`. `settings` are keys of `GatedConfig`.
 
     Raises `UserError` if the base is of another family, or its tensors are not all there, or some are left over.
     """
-    inherited = {key: value for key, value in check_family(family, base, revision).items() if key not in ("model_type", "architectures", "auto_map")}
+    inherited = {
+        key: value
+        for key, value in check_family(family, base, revision).items()
+        if key not in ("model_type", "architectures", "auto_map")
+    }
     config = FAMILIES[family].config.from_dict(inherited | settings)
     with torch.random.fork_rng(devices=[]), _only_errors():  # the library would warn that the gates are not in the base
         torch.manual_seed(seed)
-        model, info = load_with(FAMILIES[family].causal_lm, base, revision, dtype, BASE_KEY, config=config, output_loading_info=True)
+        model, info = load_with(
+            FAMILIES[family].causal_lm, base, revision, dtype, BASE_KEY, config=config, output_loading_info=True
+        )
         _renew_custom_trash(model)
     missing = {key for key in info["missing_keys"] if not any(part in key for part in GATE_PARTS)}
     if missing or info["unexpected_keys"]:
@@ -54,12 +66,17 @@ def load_selector(path: str | Path, dtype: str | torch.dtype = "auto", **kwargs:
         raise UserError(f"{path}: no selector is here; run the convert and warmup stages first")
     model_type = PreTrainedConfig.get_config_dict(path)[0].get("model_type")
     if model_type not in {family.config.model_type for family in FAMILIES.values()}:
-        raise UserError(f"{path}: got a model of type {model_type}, which has no quality gates; takes a selector that the convert or warmup stage wrote")
+        raise UserError(
+            f"{path}: got a model of type {model_type}, which has no quality gates; takes a selector that the "
+            "convert or warmup stage wrote"
+        )
     return load_with(AutoModelForCausalLM, str(path), None, dtype, str(path), **kwargs)
 
 
 def _renew_custom_trash(model: GatedCausalLM) -> None:
-    """Build custom trash experts once more, outside `from_pretrained`: there they begin without storage and lose what their class initialised."""
+    """Build custom trash experts once more, outside `from_pretrained`: there they begin without storage and lose what
+    their class initialised.
+    """
     if model.config.trash_expert_mode == "custom":
         for block in gated_blocks(model).values():
             block.trash_expert = custom_expert(model.config).to(dtype=model.dtype, device=model.device)

@@ -1,7 +1,7 @@
 """Quality losses: what the gates are asked to be, beside helping the language model.
 
-B batch, T tokens, L layers; g = good_ratio = sigmoid(quality score). Only tokens under the mask count, so padding changes nothing. Each
-loss is taken per layer, then averaged over layers. Variances divide by n - 1.
+B batch, T tokens, L layers; g = good_ratio = sigmoid(quality score). Only tokens under the mask count, so padding
+changes nothing. Each loss is taken per layer, then averaged over layers. Variances divide by n - 1.
 """
 
 import logging
@@ -62,11 +62,16 @@ def mean_variance_regularization(good_BT: Tensor, mask_BT: Tensor, config: Gated
 
 
 def custom(good_BT: Tensor, mask_BT: Tensor, config: GatedConfig) -> Tensor:
-    """A loss per token, from the user's `function(good_ratio, attention_mask) -> [batch, seq]`, averaged like the built-in ones."""
+    """A loss per token, from the user's `function(good_ratio, attention_mask) -> [batch, seq]`, averaged like the
+    built-in ones.
+    """
     key = "warmup.quality_loss.function"
     loss_BT = load_named(config.quality_loss_function, key)(good_BT, mask_BT)
     if loss_BT.shape != good_BT.shape:
-        raise UserError(f"{key}: {config.quality_loss_function} returned shape {list(loss_BT.shape)}; takes [batch, seq] = {list(good_BT.shape)}")
+        raise UserError(
+            f"{key}: {config.quality_loss_function} returned shape {list(loss_BT.shape)}; takes [batch, seq] = "
+            f"{list(good_BT.shape)}"
+        )
     return AVERAGING[config.quality_loss_averaging](loss_BT, mask_BT)
 
 
@@ -93,5 +98,10 @@ def quality_loss(scores: Sequence[Tensor], attention_mask: Tensor | None, config
     losses_L = torch.stack([loss_of(good, mask_BT.to(good.device), config).to(device) for good in goods_LBT])
     ratios_L = torch.stack([token_mean(good.detach(), mask_BT.to(good.device)).to(device) for good in goods_LBT])
     if config.quality_loss_debug:  # a warning, so that it shows without any logging set-up
-        logger.warning("%s quality loss by layer %s, mean good_ratio %s", config.quality_loss_type, losses_L.tolist(), ratios_L.tolist())
+        logger.warning(
+            "%s quality loss by layer %s, mean good_ratio %s",
+            config.quality_loss_type,
+            losses_L.tolist(),
+            ratios_L.tolist(),
+        )
     return losses_L.mean(), ratios_L

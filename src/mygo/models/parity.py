@@ -1,4 +1,6 @@
-"""Is a selector its base plus gates? Tensors are compared in memory or straight from the files; with the gates held open, logits too."""
+"""Is a selector its base plus gates? Tensors are compared in memory or straight from the files; with the gates held
+open, logits too.
+"""
 
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -34,19 +36,28 @@ class Parity:
 
 
 def compare_models(base: PreTrainedModel, selector: PreTrainedModel, tolerance: float) -> Parity:
-    """Compare every tensor, then the logits. Raises `UserError` naming the first tensor that is missing, unexpected or too different."""
+    """Compare every tensor, then the logits. Raises `UserError` naming the first tensor that is missing, unexpected or
+    too different.
+    """
     found = _compare(_readers(base.state_dict()), _readers(selector.state_dict()), selector.dtype, tolerance)
     difference = logits_difference(base, selector)
     allowed = LOGITS_TOLERANCE if selector.dtype == torch.float32 else LOGITS_TOLERANCE_HALF
-    if found.max_abs_difference == 0 and not difference <= allowed:  # tensors that may differ let the logits differ by more
+    if (
+        found.max_abs_difference == 0 and not difference <= allowed
+    ):  # tensors that may differ let the logits differ by more
         raise _failure(f"with the gates held open the logits differ by {difference:.3g}; {allowed:.3g} is allowed")
     return Parity(found.tensors, found.max_abs_difference, difference)
 
 
 def compare_files(base: Path, selector: Path, dtype: torch.dtype, tied: bool, tolerance: float) -> Parity:
-    """`compare_models` without the logits, reading one tensor of each at a time. `tied`: the output layer is the embedding, and need not be stored."""
+    """`compare_models` without the logits, reading one tensor of each at a time. `tied`: the output layer is the
+    embedding, and need not be stored.
+    """
     leave_out = {"lm_head.weight"} if tied else set()
-    base_tensors, selector_tensors = ({name: read for name, read in _file_readers(folder).items() if name not in leave_out} for folder in (base, selector))
+    base_tensors, selector_tensors = (
+        {name: read for name, read in _file_readers(folder).items() if name not in leave_out}
+        for folder in (base, selector)
+    )
     return _compare(base_tensors, selector_tensors, dtype, tolerance)
 
 
@@ -77,7 +88,11 @@ def base_folder(base: str, revision: str | None) -> Path:
     """Where the files of a base lie; those of a hub model are in the cache once it has been loaded."""
     if Path(base).is_dir():
         return Path(base)
-    return Path(snapshot_download(base, revision=revision, allow_patterns=["model*.safetensors", "model.safetensors.index.json"]))
+    return Path(
+        snapshot_download(
+            base, revision=revision, allow_patterns=["model*.safetensors", "model.safetensors.index.json"]
+        )
+    )
 
 
 def _compare(base: Mapping[str, Read], selector: Mapping[str, Read], dtype: torch.dtype, tolerance: float) -> Parity:
@@ -107,9 +122,13 @@ def _readers(state: Mapping[str, Tensor]) -> dict[str, Read]:
 
 
 def _file_readers(folder: Path) -> dict[str, Read]:
-    """A reader for each tensor of a checkpoint. Fused experts are split, so that files with one tensor per expert have the same names."""
+    """A reader for each tensor of a checkpoint. Fused experts are split, so that files with one tensor per expert have
+    the same names.
+    """
     index = folder / "model.safetensors.index.json"
-    names = sorted(set(json.loads(index.read_text())["weight_map"].values())) if index.is_file() else ["model.safetensors"]
+    names = (
+        sorted(set(json.loads(index.read_text())["weight_map"].values())) if index.is_file() else ["model.safetensors"]
+    )
     readers: dict[str, Read] = {}
     for path in (folder / name for name in names):
         with safe_open(path, framework="pt") as file:

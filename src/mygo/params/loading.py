@@ -20,7 +20,9 @@ def load_params(path: str | Path = "params.yaml") -> Params:
     Raises `UserError`: `select.ratio: got 1.5; takes less than or equal to 1`.
     """
     try:
-        raw = OmegaConf.to_container(OmegaConf.load(path), resolve=True)  # reads 1e-05 as a number, which plain YAML 1.1 does not
+        raw = OmegaConf.to_container(
+            OmegaConf.load(path), resolve=True
+        )  # reads 1e-05 as a number, which plain YAML 1.1 does not
     except FileNotFoundError:
         raise UserError(f"{path}: not found; run stages from the root of the repository") from None
     except (YAMLError, OmegaConfBaseException, UnicodeDecodeError) as error:

@@ -1,4 +1,6 @@
-"""The typed schema of `params.yaml`: one class per stage, no defaults (those live in `conf/` alone), unknown keys fail."""
+"""The typed schema of `params.yaml`: one class per stage, no defaults (those live in `conf/` alone), unknown keys
+fail.
+"""
 
 from typing import Annotated, Literal
 
@@ -118,7 +120,9 @@ class TrainingParams(Section):
     @model_validator(mode="after")
     def _micro_batches_fill_the_batch(self) -> "TrainingParams":
         if self.batch_size % self.micro_batch_size:
-            raise ValueError(f"batch_size {self.batch_size} is not a multiple of micro_batch_size {self.micro_batch_size}")
+            raise ValueError(
+                f"batch_size {self.batch_size} is not a multiple of micro_batch_size {self.micro_batch_size}"
+            )
         return self
 
 

@@ -46,19 +46,28 @@ IGNORED = -100
 
 def qwen3(tokenizer: PreTrainedTokenizerFast) -> PreTrainedModel:
     """0.9 M parameters."""
-    return Qwen3ForCausalLM(Qwen3Config(**_shape(tokenizer), intermediate_size=320, head_dim=32, tie_word_embeddings=True))
+    return Qwen3ForCausalLM(
+        Qwen3Config(**_shape(tokenizer), intermediate_size=320, head_dim=32, tie_word_embeddings=True)
+    )
 
 
 def olmoe(tokenizer: PreTrainedTokenizerFast) -> PreTrainedModel:
     """8 experts, 2 for a token, which together are as wide as the FFN of `qwen3`."""
-    return OlmoeForCausalLM(OlmoeConfig(**_shape(tokenizer), intermediate_size=160, num_experts=8, num_experts_per_tok=2, tie_word_embeddings=False))
+    return OlmoeForCausalLM(
+        OlmoeConfig(
+            **_shape(tokenizer), intermediate_size=160, num_experts=8, num_experts_per_tok=2, tie_word_embeddings=False
+        )
+    )
 
 
 BASE_MODELS: dict[str, Callable[[PreTrainedTokenizerFast], PreTrainedModel]] = {"olmoe": olmoe, "qwen3": qwen3}
 
 
-def build_base_models(world: MiniWorld, folder: Path, seed: int, steps: int, names: Sequence[str] = tuple(BASE_MODELS)) -> dict[str, dict[str, float]]:
-    """Train the tokenizer and the base models `names` on the world's corpus; write `folder/<name>` for each, replacing `folder` as a whole.
+def build_base_models(
+    world: MiniWorld, folder: Path, seed: int, steps: int, names: Sequence[str] = tuple(BASE_MODELS)
+) -> dict[str, dict[str, float]]:
+    """Train the tokenizer and the base models `names` on the world's corpus; write `folder/<name>` for each, replacing
+    `folder` as a whole.
 
     Returns for each model its number of parameters and its loss (nats a token) over the first and the last steps.
     Deterministic on one machine. Starts processes: the calling script needs the usual `if __name__ == "__main__"`.
@@ -66,16 +75,21 @@ def build_base_models(world: MiniWorld, folder: Path, seed: int, steps: int, nam
     texts = world.corpus()
     tokenizer = train_tokenizer(texts)
     documents = tokenizer(texts)["input_ids"]
-    with atomic_folder(folder) as unfinished, ProcessPoolExecutor(len(names), multiprocessing.get_context("spawn")) as pool:
-        jobs = {name: pool.submit(_build_one, name, tokenizer, documents, unfinished / name, seed, steps) for name in names}
+    with (
+        atomic_folder(folder) as unfinished,
+        ProcessPoolExecutor(len(names), multiprocessing.get_context("spawn")) as pool,
+    ):
+        jobs = {
+            name: pool.submit(_build_one, name, tokenizer, documents, unfinished / name, seed, steps) for name in names
+        }
         return {name: job.result() for name, job in jobs.items()}
 
 
 def pack_rows(documents: Sequence[Sequence[int]], length: int, pad: int) -> Batch:
     """Put whole documents one after the other into rows of `length` tokens, filled up with `pad`.
 
-    `position_ids` start anew with every document, which keeps attention inside it (given neither cache nor attention mask).
-    `labels` leave out padding and each document's first token. A document longer than a row is cut.
+    `position_ids` start anew with every document, which keeps attention inside it (given neither cache nor attention
+    mask). `labels` leave out padding and each document's first token. A document longer than a row is cut.
     """
     rows: list[list[int]] = [[]]
     positions: list[list[int]] = [[]]
@@ -91,7 +105,14 @@ def pack_rows(documents: Sequence[Sequence[int]], length: int, pad: int) -> Batc
     return {"input_ids": input_ids, "position_ids": position_ids, "labels": labels}
 
 
-def _build_one(name: str, tokenizer: PreTrainedTokenizerFast, documents: Sequence[Sequence[int]], folder: Path, seed: int, steps: int) -> dict[str, float]:
+def _build_one(
+    name: str,
+    tokenizer: PreTrainedTokenizerFast,
+    documents: Sequence[Sequence[int]],
+    folder: Path,
+    seed: int,
+    steps: int,
+) -> dict[str, float]:
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
     torch.manual_seed(seed)
@@ -118,7 +139,9 @@ def _batches(documents: Sequence[Sequence[int]], pad: int, rng: np.random.Genera
 
 def _pretrain(model: PreTrainedModel, batches: Iterator[Batch], steps: int, name: str) -> list[float]:
     """AdamW with a linear warm-up and a cosine decay; returns the loss of every step."""
-    optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, betas=BETAS, weight_decay=WEIGHT_DECAY, fused=True)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=LEARNING_RATE, betas=BETAS, weight_decay=WEIGHT_DECAY, fused=True
+    )
     schedule = get_cosine_schedule_with_warmup(optimizer, math.ceil(WARMUP_SHARE * steps), steps)
     model.train()
     losses = []

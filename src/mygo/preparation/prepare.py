@@ -17,7 +17,8 @@ Commits = Mapping[str, str | None]
 def prepare(params: PrepareParams, seed: int, data: Path) -> dict[str, Any]:
     """Write `data/pool`, `data/warmup_pool`, `data/benchmark` and `data/base`; returns the metrics.
 
-    What can be wrong with the user's input is read before anything is written and before the base models' minute of training.
+    What can be wrong with the user's input is read before anything is written and before the base models' minute of
+    training.
     """
     world = build(params.mini_world, seed)
     questions, meta, benchmark_commits = _benchmark(params.benchmark, world)
@@ -28,7 +29,10 @@ def prepare(params: PrepareParams, seed: int, data: Path) -> dict[str, Any]:
     return {
         "pool": _pool_metrics(counts),
         "warmup_samples": warmup,
-        "benchmark": {"questions": len(questions["test"]), "subjects": len({question["subject"] for question in questions["test"]})},
+        "benchmark": {
+            "questions": len(questions["test"]),
+            "subjects": len({question["subject"] for question in questions["test"]}),
+        },
         "base_models": _base_models(params.base_models, world, data / "base", seed, params.mini_world.pretrain_steps),
         **_commit_metrics({**pool_commits, **benchmark_commits}),
     }
@@ -41,7 +45,9 @@ def _pool(params: PrepareParams, world: MiniWorld) -> tuple[Iterable[Sample | Re
     return source, source.commits
 
 
-def _benchmark(params: BenchmarkParams, world: MiniWorld) -> tuple[Mapping[str, list[Question]], BenchmarkMeta, Commits]:
+def _benchmark(
+    params: BenchmarkParams, world: MiniWorld
+) -> tuple[Mapping[str, list[Question]], BenchmarkMeta, Commits]:
     if params.source == "csv":
         return read_csv_benchmark(Path(params.path)), MMLU, {}
     if params.source == "hub":

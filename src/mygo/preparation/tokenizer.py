@@ -18,8 +18,8 @@ MAX_LENGTH = 512
 def train_tokenizer(texts: Iterable[str]) -> PreTrainedTokenizerFast:
     """Train on `texts`: the 256 bytes, `EOS`, `PAD`, the role markers, and as many merges as fill `VOCABULARY`.
 
-    Role markers are one token each but not special: they are text like any other. There is no chat template, and encoding
-    adds no tokens.
+    Role markers are one token each but not special: they are text like any other. There is no chat template, and
+    encoding adds no tokens.
     """
     tokenizer = Tokenizer(BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -32,4 +32,10 @@ def train_tokenizer(texts: Iterable[str]) -> PreTrainedTokenizerFast:
     )
     tokenizer.train_from_iterator(texts, trainer)
     tokenizer.add_tokens([AddedToken(marker, normalized=False) for marker in ROLE_MARKERS])
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=EOS, pad_token=PAD, model_max_length=MAX_LENGTH, clean_up_tokenization_spaces=False)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        eos_token=EOS,
+        pad_token=PAD,
+        model_max_length=MAX_LENGTH,
+        clean_up_tokenization_spaces=False,
+    )

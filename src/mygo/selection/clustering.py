@@ -14,12 +14,16 @@ logger = logging.getLogger(__name__)
 MAX_ITERATIONS = 100
 CHUNK_VALUES = 2**19  # similarities (rows x clusters) in memory at once
 CHUNK_ROWS = 4096  # rows that are summed in float32 before they are added to a total in float64
-START_ROWS = 32  # rows per cluster that the start is drawn from: k-means++ over all rows costs as much as 60 to 100 iterations
+START_ROWS = (
+    32  # rows per cluster that the start is drawn from: k-means++ over all rows costs as much as 60 to 100 iterations
+)
 
 
 @dataclass(frozen=True)
 class Clusters:
-    """`label_R`: int32, 0..K-1, no cluster is empty. `centre_KD`: float32, the mean direction of each cluster, of length 1."""
+    """`label_R`: int32, 0..K-1, no cluster is empty. `centre_KD`: float32, the mean direction of each cluster, of
+    length 1.
+    """
 
     label_R: np.ndarray
     centre_KD: np.ndarray
@@ -33,11 +37,15 @@ def normalise(x_RD: np.ndarray) -> np.ndarray:
     return x_RD
 
 
-def spherical_kmeans(x_RD: np.ndarray, k: int, rng: np.random.Generator, max_iterations: int = MAX_ITERATIONS) -> Clusters:
-    """Cluster float32 rows of length 1 by cosine similarity until no row changes its cluster, or `max_iterations` are done. Takes 1 <= k <= R.
+def spherical_kmeans(
+    x_RD: np.ndarray, k: int, rng: np.random.Generator, max_iterations: int = MAX_ITERATIONS
+) -> Clusters:
+    """Cluster float32 rows of length 1 by cosine similarity until no row changes its cluster, or `max_iterations` are
+    done. Takes 1 <= k <= R.
 
-    Maximises sum_r x_r . c_{label(r)} over labels and centres c of length 1, as Dhillon & Modha (2001), "Concept decompositions for
-    large sparse text data using clustering". Ours: a start by greedy k-means++ on a draw of the rows, and no empty clusters.
+    Maximises sum_r x_r . c_{label(r)} over labels and centres c of length 1, as Dhillon & Modha (2001), "Concept
+    decompositions for large sparse text data using clustering". Ours: a start by greedy k-means++ on a draw of the
+    rows, and no empty clusters.
     """
     centre_KD = _start(x_RD, k, rng)
     label_R = np.full(len(x_RD), -1, dtype=np.int32)
@@ -51,12 +59,17 @@ def spherical_kmeans(x_RD: np.ndarray, k: int, rng: np.random.Generator, max_ite
         total_KD = _updated(total_KD, x_RD, label_R, closest_R, moved)
         centre_KD, label_R, iteration = normalise(total_KD.astype(np.float32)), closest_R, iteration + 1
     if len(moved):
-        logger.info("%s", f"k-means: {len(moved):,} of {len(x_RD):,} samples still changed their cluster in iteration {iteration}, the last one")
+        logger.info(
+            "%s",
+            f"k-means: {len(moved):,} of {len(x_RD):,} samples still changed their cluster in iteration "
+            f"{iteration}, the last one",
+        )
     return Clusters(label_R, centre_KD, iteration)
 
 
 def _start(x_RD: np.ndarray, k: int, rng: np.random.Generator) -> np.ndarray:
-    """Greedy k-means++ (Arthur & Vassilvitskii 2007) on a draw of P rows: of T rows drawn by their distance to the centres so far, the best one is next.
+    """Greedy k-means++ (Arthur & Vassilvitskii 2007) on a draw of P rows: of T rows drawn by their distance to the
+    centres so far, the best one is next.
 
     Distance is 1 - cosine, half the squared Euclidean one. T = 2 + log k as in scikit-learn.
     """
@@ -65,7 +78,9 @@ def _start(x_RD: np.ndarray, k: int, rng: np.random.Generator) -> np.ndarray:
     gap_P = _gaps(drawn_PD, centres)[0]
     for _ in range(k - 1):
         mass_P = np.cumsum(gap_P, dtype=np.float64)
-        candidates = np.searchsorted(mass_P, rng.random(2 + int(math.log(k))) * mass_P[-1], side="right").clip(max=len(drawn_PD) - 1)
+        candidates = np.searchsorted(mass_P, rng.random(2 + int(math.log(k))) * mass_P[-1], side="right").clip(
+            max=len(drawn_PD) - 1
+        )
         gap_TP = np.minimum(gap_P, _gaps(drawn_PD, candidates))
         best = gap_TP.sum(axis=1).argmin()
         gap_P = gap_TP[best]
@@ -102,8 +117,12 @@ def _fill_empty(closest_R: np.ndarray, similarity_R: np.ndarray, k: int) -> None
         closest_R[row] = cluster
 
 
-def _updated(total_KD: np.ndarray, x_RD: np.ndarray, old_R: np.ndarray, new_R: np.ndarray, moved: np.ndarray) -> np.ndarray:
-    """Sums of the rows of each cluster, float64: from the old sums and the rows that moved, or afresh where most have."""
+def _updated(
+    total_KD: np.ndarray, x_RD: np.ndarray, old_R: np.ndarray, new_R: np.ndarray, moved: np.ndarray
+) -> np.ndarray:
+    """Sums of the rows of each cluster, float64: from the old sums and the rows that moved, or afresh where most
+    have.
+    """
     k = len(total_KD)
     if 2 * len(moved) > len(x_RD):
         return _totals(x_RD, new_R, np.arange(len(x_RD)), k)

@@ -16,9 +16,17 @@ BATCH_ROWS = 4096
 
 
 def scores_table(
-    keys: pa.Table, n_tokens: np.ndarray, score: np.ndarray, ranked: np.ndarray, cluster: np.ndarray, selected: np.ndarray, reason: Sequence[str]
+    keys: pa.Table,
+    n_tokens: np.ndarray,
+    score: np.ndarray,
+    ranked: np.ndarray,
+    cluster: np.ndarray,
+    selected: np.ndarray,
+    reason: Sequence[str],
 ) -> pa.Table:
-    """Every sample of the pool, in its order. A sample that has no score (NaN) has no rank either; one in no cluster (-1) has null there."""
+    """Every sample of the pool, in its order. A sample that has no score (NaN) has no rank either; one in no cluster
+    (-1) has null there.
+    """
     rank = np.zeros(len(score), dtype=np.int64)
     rank[ranked] = np.arange(1, len(ranked) + 1)
     return pa.table(
@@ -38,7 +46,8 @@ def scores_table(
 
 
 def write_selection(out: Path, pool: Path, scores: pa.Table, kept: np.ndarray) -> None:
-    """Write both files as the folder `out`, which appears complete or not at all. `kept`: rows of the pool in the order they are written.
+    """Write both files as the folder `out`, which appears complete or not at all. `kept`: rows of the pool in the order
+    they are written.
 
     The pool is streamed; what is held is the finished lines of the kept samples.
     """
@@ -61,8 +70,12 @@ def _lines(pool: Path, scores: pa.Table, kept: np.ndarray) -> list[bytes]:
     with tqdm(total=len(kept), desc="selected", unit="sample", disable=None) as progress:
         for batch in iter_batches(pool, ["messages"], BATCH_ROWS):
             here = np.flatnonzero(place[first : first + batch.num_rows] >= 0)
-            records = scores.select(["source_dataset", "source_index", "id", "score", "rank"]).take(first + here).to_pylist()
-            for row, record, messages in zip(first + here, records, batch.column("messages").take(pa.array(here)).to_pylist(), strict=True):
+            records = (
+                scores.select(["source_dataset", "source_index", "id", "score", "rank"]).take(first + here).to_pylist()
+            )
+            for row, record, messages in zip(
+                first + here, records, batch.column("messages").take(pa.array(here)).to_pylist(), strict=True
+            ):
                 lines[place[row]] = _line(record, messages)
             first += batch.num_rows
             progress.update(len(here))
@@ -72,4 +85,6 @@ def _lines(pool: Path, scores: pa.Table, kept: np.ndarray) -> list[bytes]:
 def _line(record: dict[str, str | int | float | None], messages: list[dict[str, str]]) -> bytes:
     provenance = {name: record[name] for name in ("source_dataset", "source_index", "id")}
     judged = {"quality_score": record["score"], "rank": record["rank"]}
-    return orjson.dumps(provenance | {"messages": messages, "text": render(messages)} | judged, option=orjson.OPT_APPEND_NEWLINE)
+    return orjson.dumps(
+        provenance | {"messages": messages, "text": render(messages)} | judged, option=orjson.OPT_APPEND_NEWLINE
+    )

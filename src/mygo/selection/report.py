@@ -63,23 +63,42 @@ def describe(outcome: Outcome) -> Row:
     }
     sizes = np.bincount(outcome.cluster_N[outcome.cluster_N >= 0])
     if len(sizes):
-        metrics["clusters"] = {"count": len(sizes), "min_size": sizes.min(), "median_size": np.median(sizes), "max_size": sizes.max()}
+        metrics["clusters"] = {
+            "count": len(sizes),
+            "min_size": sizes.min(),
+            "median_size": np.median(sizes),
+            "max_size": sizes.max(),
+        }
     graded = outcome.score_N[~np.isnan(outcome.score_N)]
     if len(graded):
-        metrics["score"] = {"min": graded.min(), "mean": graded.mean(), "max": graded.max(), "mean_selected": outcome.score_N[selected].mean()}
-        metrics["score"] |= {f"p{round(100 * q):02d}": value for q, value in zip(QUANTILES, np.quantile(graded, QUANTILES), strict=True)}
+        metrics["score"] = {
+            "min": graded.min(),
+            "mean": graded.mean(),
+            "max": graded.max(),
+            "mean_selected": outcome.score_N[selected].mean(),
+        }
+        metrics["score"] |= {
+            f"p{round(100 * q):02d}": value for q, value in zip(QUANTILES, np.quantile(graded, QUANTILES), strict=True)
+        }
     return metrics
 
 
 def agreement(outcome: Outcome, labels: Labels) -> Row:
-    """AUC of the score and precision of the selection against the labels; empty, with a line in the log, where the pool does not allow it.
+    """AUC of the score and precision of the selection against the labels; empty, with a line in the log, where the pool
+    does not allow it.
 
-    `base_rate` is the share of good samples among the labelled ones that can be kept: what a random draw is expected to reach.
+    `base_rate` is the share of good samples among the labelled ones that can be kept: what a random draw is expected to
+    reach.
     """
     labelled_N = labels.known_N & ~np.isnan(outcome.preference_N)
     good, others = count(labels.good_N & labelled_N), count(~labels.good_N & labelled_N)
     if not (good and others):
-        logger.info("no agreement with labels reported: of the samples that can be graded, %d are labelled %r and %d otherwise", good, labels.good, others)
+        logger.info(
+            "no agreement with labels reported: of the samples that can be graded, %d are labelled %r and %d otherwise",
+            good,
+            labels.good,
+            others,
+        )
         return {}
     metrics: Row = {"base_rate": good / (good + others)}
     scored_N = labelled_N & ~np.isnan(outcome.score_N)
@@ -89,7 +108,11 @@ def agreement(outcome: Outcome, labels: Labels) -> Row:
     kept_N = labelled_N & outcome.selected_N
     if kept_N.any():
         precision = wilson(count(labels.good_N & kept_N), count(kept_N))
-        metrics |= {"precision_at_budget": precision.value, "precision_low": precision.low, "precision_high": precision.high}
+        metrics |= {
+            "precision_at_budget": precision.value,
+            "precision_low": precision.low,
+            "precision_high": precision.high,
+        }
     return metrics
 
 
@@ -100,27 +123,43 @@ def count(mask: np.ndarray) -> int:
 def counts_by(group_N: np.ndarray, selected_N: np.ndarray) -> dict[str, Row]:
     """For each value: samples in the pool, samples selected, and the share of the former that the latter are."""
     rows = pa.table({"group": pa.array(group_N, pa.string()), "selected": selected_N})
-    counted = rows.group_by("group").aggregate([("selected", "count"), ("selected", "sum")]).sort_by("group").to_pylist()
+    counted = (
+        rows.group_by("group").aggregate([("selected", "count"), ("selected", "sum")]).sort_by("group").to_pylist()
+    )
     return {
-        row["group"]: {"pool": row["selected_count"], "selected": row["selected_sum"], "share": row["selected_sum"] / row["selected_count"]} for row in counted
+        row["group"]: {
+            "pool": row["selected_count"],
+            "selected": row["selected_sum"],
+            "share": row["selected_sum"] / row["selected_count"],
+        }
+        for row in counted
     }
 
 
 def histogram(outcome: Outcome, labels: Labels) -> list[Row]:
-    """Samples per score, in bins of equal width over the middle 99 % of the scores; the outermost bins hold what lies beyond.
+    """Samples per score, in bins of equal width over the middle 99 % of the scores; the outermost bins hold what lies
+    beyond.
 
-    One column per group, so that `dvc plots` draws them as lines of one plot: kept and dropped; good, other and unlabelled.
+    One column per group, so that `dvc plots` draws them as lines of one plot: kept and dropped; good, other and
+    unlabelled.
     """
     graded_N = ~np.isnan(outcome.score_N)
     score = outcome.score_N[graded_N]
     limits = np.quantile(score, [0.005, 0.995]) if len(score) else (0.0, 1.0)
     edges = np.histogram_bin_edges(score, BINS, (float(limits[0]), float(limits[1])))
     selected_N, known_N = outcome.selected_N, labels.known_N
-    groups_N = {"kept": selected_N, "dropped": ~selected_N, "good": labels.good_N, "other": known_N & ~labels.good_N, "unlabelled": ~known_N}
+    groups_N = {
+        "kept": selected_N,
+        "dropped": ~selected_N,
+        "good": labels.good_N,
+        "other": known_N & ~labels.good_N,
+        "unlabelled": ~known_N,
+    }
     inside = np.clip(score, edges[0], edges[-1])
     counts = {name: np.histogram(inside[group_N[graded_N]], edges)[0] for name, group_N in groups_N.items()}
     return [
-        {"score": (edges[i] + edges[i + 1]) / 2, "bin_left": edges[i], "bin_right": edges[i + 1]} | {name: bins[i] for name, bins in counts.items()}
+        {"score": (edges[i] + edges[i + 1]) / 2, "bin_left": edges[i], "bin_right": edges[i + 1]}
+        | {name: bins[i] for name, bins in counts.items()}
         for i in range(BINS)
     ]
 

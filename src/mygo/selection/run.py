@@ -29,7 +29,8 @@ class Selection:
 
 
 def select(params: SelectParams, seed: int, statistics: Path, pool: Path, out: Path) -> Selection:
-    """Score every sample of the pool, spend the budget, write `selected.jsonl` and `scores.parquet` to the folder `out`.
+    """Score every sample of the pool, spend the budget, write `selected.jsonl` and `scores.parquet` to the folder
+    `out`.
 
     Raises `UserError` if the statistics are not of this pool, or do not hold what the score needs.
     """
@@ -41,11 +42,18 @@ def select(params: SelectParams, seed: int, statistics: Path, pool: Path, out: P
     preference_N = _preference(score_N, n_tokens_N, params)
     ranked = rank_rows(preference_N, keys)
     if not len(ranked):
-        raise UserError(f"{statistics}: none of the {keys.num_rows:,} samples can be graded by {params.score}, so nothing can be selected")
+        raise UserError(
+            f"{statistics}: none of the {keys.num_rows:,} samples can be graded by {params.score}, so nothing can "
+            "be selected"
+        )
     budget = keys.num_rows if params.strategy == "full" else budget_of(params.ratio, keys.num_rows)
     cluster_N = _clusters(recorded, ranked, params.clusters, seed)
     selected_N = _spend(params.strategy, ranked, cluster_N, budget, seed)
-    logger.info("%s", f"{keys.num_rows:,} samples, {len(ranked):,} can be graded, budget {budget:,} -> {report.count(selected_N):,} selected")
+    logger.info(
+        "%s",
+        f"{keys.num_rows:,} samples, {len(ranked):,} can be graded, budget {budget:,} -> "
+        f"{report.count(selected_N):,} selected",
+    )
 
     reason_N = _reasons(selected_N, preference_N, n_tokens_N, params.strategy)
     scores = scores_table(keys, n_tokens_N, score_N, ranked, cluster_N, selected_N, reason_N)
@@ -60,7 +68,10 @@ def _score(recorded: Statistics, params: SelectParams) -> np.ndarray:
     if params.score in GATE_SCORES and not recorded.manifest.gated:
         if params.strategy in BY_RANK:
             others = ", ".join(sorted(SCORES.keys() - GATE_SCORES))
-            raise UserError(f"select.score: got {params.score}, but the selector that wrote {recorded.folder} has no gates; takes {others}")
+            raise UserError(
+                f"select.score: got {params.score}, but the selector that wrote {recorded.folder} has no gates; "
+                f"takes {others}"
+            )
         logger.info("the selector has no gates: %s is left empty", params.score)
         return np.full(sum(shard.rows for shard in recorded.manifest.shards), np.nan)
     score_N = SCORES[params.score](recorded, params)
@@ -75,7 +86,8 @@ def _preference(score_N: np.ndarray, n_tokens_N: np.ndarray, params: SelectParam
 
 
 def _clusters(recorded: Statistics, ranked: np.ndarray, clusters: int | None, seed: int) -> np.ndarray:
-    """The cluster of each of the pool's rows, -1 where it is in none. Clusters are numbered by the rank of their best sample.
+    """The cluster of each of the pool's rows, -1 where it is in none. Clusters are numbered by the rank of their best
+    sample.
 
     The rows go in by their place in the pool: which samples are together does not depend on their scores.
     """
@@ -83,7 +95,9 @@ def _clusters(recorded: Statistics, ranked: np.ndarray, clusters: int | None, se
     if clusters is None:
         return cluster_N
     if clusters > len(ranked):
-        raise UserError(f"select.clusters: got {clusters:,}, but {len(ranked):,} samples can be graded; takes no more than that")
+        raise UserError(
+            f"select.clusters: got {clusters:,}, but {len(ranked):,} samples can be graded; takes no more than that"
+        )
     rows = np.sort(ranked)
     found = spherical_kmeans(normalise(recorded.features(rows)), clusters, _stream(seed, b"clusters"))
     logger.info("%s", f"{len(rows):,} samples in {clusters:,} clusters after {found.iterations} iterations of k-means")
@@ -95,12 +109,16 @@ def _clusters(recorded: Statistics, ranked: np.ndarray, clusters: int | None, se
 def _spend(strategy: str, ranked: np.ndarray, cluster_N: np.ndarray, budget: int, seed: int) -> np.ndarray:
     """Which of the pool's rows are kept, as booleans; if fewer than the budget can be graded, those."""
     selected_N = np.zeros(len(cluster_N), dtype=bool)
-    selected_N[STRATEGIES[strategy](ranked, cluster_N[ranked], min(budget, len(ranked)), _stream(seed, b"select"))] = True
+    selected_N[STRATEGIES[strategy](ranked, cluster_N[ranked], min(budget, len(ranked)), _stream(seed, b"select"))] = (
+        True
+    )
     return selected_N
 
 
 def _stream(seed: int, name: bytes) -> np.random.Generator:
-    """A random stream of its own: the warm-up pool is drawn with the same seed, and a random selection must not be the same rows."""
+    """A random stream of its own: the warm-up pool is drawn with the same seed, and a random selection must not be the
+    same rows.
+    """
     return np.random.default_rng([seed, *name])
 
 
@@ -112,7 +130,9 @@ def _report(outcome: report.Outcome, labels: report.Labels) -> Selection:
 
 
 def _reasons(selected_N: np.ndarray, preference_N: np.ndarray, n_tokens_N: np.ndarray, strategy: str) -> list[str]:
-    """Why each sample is where it is: kept, below_budget, not_drawn (by chance), too_short or not_finite (a statistic is not a number)."""
+    """Why each sample is where it is: kept, below_budget, not_drawn (by chance), too_short or not_finite (a statistic
+    is not a number).
+    """
     dropped = "not_drawn" if strategy == "random" else "below_budget"
     not_graded_N = np.where(n_tokens_N < 2, "too_short", "not_finite")
     return np.where(selected_N, "kept", np.where(np.isnan(preference_N), not_graded_N, dropped)).tolist()

@@ -15,7 +15,9 @@ MAX_NLL = 80.0  # nats; perplexity exp(80) = 5.5e34 is where it is clipped, so t
 
 
 def quality(statistics: Statistics, params: SelectParams) -> np.ndarray:
-    """The quality score (DESIGN section 6): gates weighted by perplexity^alpha, each layer normalised over the pool, the mean over layers."""
+    """The quality score (DESIGN section 6): gates weighted by perplexity^alpha, each layer normalised over the pool,
+    the mean over layers.
+    """
     return normalised_mean(layer_gates(statistics, params.alpha), params.eps, params.tau)
 
 
@@ -57,14 +59,18 @@ GATE_SCORES = frozenset({"quality", "weighted", "normalized", "raw"})
 
 
 def layer_gates(statistics: Statistics, alpha: float) -> np.ndarray:
-    """s_{i,l} = sum_t w_t g_{l,t} with w = softmax(alpha * NLL) over tokens 1..T-1: float [N, L], NaN for samples of fewer than two tokens.
+    """s_{i,l} = sum_t w_t g_{l,t} with w = softmax(alpha * NLL) over tokens 1..T-1: float [N, L], NaN for samples of
+    fewer than two tokens.
 
     Alpha 0 and 1 were summed by `collect`; any other alpha needs the token level.
     """
     if alpha in (0.0, 1.0):
         return statistics.per_layer("gate_weighted" if alpha else "gate_mean")
     if not statistics.manifest.tokens:
-        raise UserError(f"select.alpha: got {alpha}, which needs the token level; set collect.tokens to true and run collect again, or take 0 or 1")
+        raise UserError(
+            f"select.alpha: got {alpha}, which needs the token level; set collect.tokens to true and run collect "
+            "again, or take 0 or 1"
+        )
     rows = sum(shard.rows for shard in statistics.manifest.shards)
     gates_NL = np.full((rows, statistics.manifest.layers), np.nan, dtype=np.float32)
     for batch in statistics.token_batches():
@@ -73,7 +79,9 @@ def layer_gates(statistics: Statistics, alpha: float) -> np.ndarray:
 
 
 def weighted_gates(batch: TokenBatch, alpha: float, layers: int) -> np.ndarray:
-    """s [B, L] of a ragged batch. The first token of a sample has no NLL: it gets weight 0, so that every layer's T gates can be summed as they lie."""
+    """s [B, L] of a ragged batch. The first token of a sample has no NLL: it gets weight 0, so that every layer's T
+    gates can be summed as they lie.
+    """
     first_B = _starts(batch.n_tokens_B)
     weight = np.zeros(batch.n_tokens_B.sum())
     has_nll = np.ones(len(weight), dtype=bool)
@@ -81,21 +89,31 @@ def weighted_gates(batch: TokenBatch, alpha: float, layers: int) -> np.ndarray:
     weight[has_nll] = segment_softmax(alpha * batch.nll.astype(np.float64), batch.n_tokens_B - 1)
     segments = np.repeat(batch.n_tokens_B, layers)  # one per sample and layer
     starts = _starts(segments)
-    place = np.arange(segments.sum()) - np.repeat(starts - np.repeat(first_B, layers), segments)  # of each gate's token in `weight`
-    return np.add.reduceat(_sigmoid(batch.gate_logits) * weight[place], starts).reshape(-1, layers) if len(starts) else np.empty((0, layers))
+    place = np.arange(segments.sum()) - np.repeat(
+        starts - np.repeat(first_B, layers), segments
+    )  # of each gate's token in `weight`
+    return (
+        np.add.reduceat(_sigmoid(batch.gate_logits) * weight[place], starts).reshape(-1, layers)
+        if len(starts)
+        else np.empty((0, layers))
+    )
 
 
 def segment_softmax(values: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """Softmax within each run of `lengths` values (none empty); the largest value of a run is taken off first, so that nothing overflows."""
+    """Softmax within each run of `lengths` values (none empty); the largest value of a run is taken off first, so that
+    nothing overflows.
+    """
     starts = _starts(lengths)
     shifted = np.exp(values - np.repeat(np.maximum.reduceat(values, starts), lengths)) if len(starts) else values
     return shifted / np.repeat(np.add.reduceat(shifted, starts), lengths) if len(starts) else values
 
 
 def normalised_mean(gates_NL: np.ndarray, eps: float, tau: float) -> np.ndarray:
-    """q_i = mean_l R_{i,l}, R_{i,l} = (s_{i,l} - a_l) / (max(b_l - a_l, eps) * max(mu_l, eps)), or mu_l + tau in place of the last factor if tau > 0.
+    """q_i = mean_l R_{i,l}, R_{i,l} = (s_{i,l} - a_l) / (max(b_l - a_l, eps) * max(mu_l, eps)), or mu_l + tau in place
+    of the last factor if tau > 0.
 
-    a, b, mu: min, max, mean of column l over the samples that can be graded. Layer by layer, so that temporaries are of N values, not N x L.
+    a, b, mu: min, max, mean of column l over the samples that can be graded. Layer by layer, so that temporaries are of
+    N values, not N x L.
     """
     graded = np.isfinite(gates_NL).all(axis=1)
     total = np.where(graded, 0.0, np.nan)

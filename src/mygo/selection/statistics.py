@@ -1,6 +1,8 @@
-"""Reads the statistics that `collect` wrote: a manifest and Parquet shards, one row per sample of the pool, in its order.
+"""Reads the statistics that `collect` wrote: a manifest and Parquet shards, one row per sample of the pool, in its
+order.
 
-N samples of the pool, L layers, T tokens of a sample, B samples of a batch. Sample-level columns are held whole; tokens are streamed.
+N samples of the pool, L layers, T tokens of a sample, B samples of a batch. Sample-level columns are held whole; tokens
+are streamed.
 """
 
 from collections.abc import Iterator, Sequence
@@ -38,7 +40,9 @@ class Manifest(BaseModel):
 
 @dataclass(frozen=True)
 class TokenBatch:
-    """The token level of some samples, each of two tokens or more, end to end: `nll` has T - 1 values of a sample, `gate_logits` L x T."""
+    """The token level of some samples, each of two tokens or more, end to end: `nll` has T - 1 values of a sample,
+    `gate_logits` L x T.
+    """
 
     rows_B: np.ndarray  # their places in the pool
     n_tokens_B: np.ndarray
@@ -60,12 +64,15 @@ class Statistics:
     def per_layer(self, column: str) -> np.ndarray:
         """A column of one list per sample as float32 [N, L], NaN where the list is null."""
         layers = self.manifest.layers
-        chunks = [self._lists(shard, column, layers, f"the manifest says {layers} layers") for shard in self.manifest.shards]
+        chunks = [
+            self._lists(shard, column, layers, f"the manifest says {layers} layers") for shard in self.manifest.shards
+        ]
         return np.concatenate(chunks)
 
     def features(self, rows: np.ndarray) -> np.ndarray:
-        """Features of some samples (their places in the pool, ascending) as float32 [rows, D]: mean router probabilities of each layer and expert,
-        or the mean last hidden state of dense families (DESIGN section 6). Held once, plus one shard.
+        """Features of some samples (their places in the pool, ascending) as float32 [rows, D]: mean router
+        probabilities of each layer and expert, or the mean last hidden state of dense families (DESIGN section 6). Held
+        once, plus one shard.
 
         Raises `UserError` if collect recorded neither, or not of all these samples.
         """
@@ -74,7 +81,9 @@ class Statistics:
         first_row = done = 0
         for shard in self.manifest.shards:
             here = rows[done : np.searchsorted(rows, first_row + shard.rows)] - first_row
-            x_RD[done : done + len(here)] = self._lists(shard, column, width, f"the first shard has lists of {width}")[here]
+            x_RD[done : done + len(here)] = self._lists(shard, column, width, f"the first shard has lists of {width}")[
+                here
+            ]
             first_row, done = first_row + shard.rows, done + len(here)
         bad = np.flatnonzero(~np.isfinite(x_RD.sum(axis=1)))
         if len(bad):
@@ -93,15 +102,27 @@ class Statistics:
                     first_row += batch.num_rows
 
     def check_rows(self, keys: pa.Table) -> None:
-        """Raise `UserError` unless the rows are those of the pool, one to one (`keys`: its source_dataset and source_index)."""
+        """Raise `UserError` unless the rows are those of the pool, one to one (`keys`: its source_dataset and
+        source_index).
+        """
         recorded = self._table(["source_dataset", "source_index"])
         if recorded.num_rows != keys.num_rows:
-            raise UserError(f"{self.folder}: has {recorded.num_rows:,} samples, the pool {keys.num_rows:,}, so it is of another pool; {AGAIN}")
+            raise UserError(
+                f"{self.folder}: has {recorded.num_rows:,} samples, the pool {keys.num_rows:,}, so it is of "
+                f"another pool; {AGAIN}"
+            )
         for name in recorded.column_names:
             got, expected = recorded[name].cast(keys[name].type), keys[name]
             if not got.equals(expected):
-                row, pair = next((row, pair) for row, pair in enumerate(zip(got.to_pylist(), expected.to_pylist(), strict=True)) if pair[0] != pair[1])
-                raise UserError(f"{self.folder}: sample {row} has {name} {pair[0]}, in the pool {pair[1]}, so it is of another pool; {AGAIN}")
+                row, pair = next(
+                    (row, pair)
+                    for row, pair in enumerate(zip(got.to_pylist(), expected.to_pylist(), strict=True))
+                    if pair[0] != pair[1]
+                )
+                raise UserError(
+                    f"{self.folder}: sample {row} has {name} {pair[0]}, in the pool {pair[1]}, so it is of "
+                    f"another pool; {AGAIN}"
+                )
 
     def _feature_column(self) -> tuple[str, int]:
         with self._open(self.manifest.shards[0]) as file:
@@ -109,7 +130,10 @@ class Statistics:
         for name in FEATURES:
             if name in schema.names and pa.types.is_fixed_size_list(schema.field(name).type):
                 return name, schema.field(name).type.list_size
-        raise UserError(f"select.clusters: {self.folder} holds no features of samples ({' or '.join(FEATURES)}), so they cannot be clustered; takes null")
+        raise UserError(
+            f"select.clusters: {self.folder} holds no features of samples ({' or '.join(FEATURES)}), so they "
+            "cannot be clustered; takes null"
+        )
 
     def _lists(self, shard: ShardEntry, column: str, width: int, why: str) -> np.ndarray:
         """A shard's column of lists of `width` numbers as float32 [rows, width], NaN where the list is null."""
@@ -117,7 +141,9 @@ class Statistics:
         if not pa.types.is_fixed_size_list(data.type) or data.type.list_size != width:
             raise UserError(f"{self.folder / shard.file}: {column} is {data.type}, {why}; {AGAIN}")
         values = np.full((len(data), width), np.nan, dtype=np.float32)
-        values[data.is_valid().to_numpy(zero_copy_only=False)] = data.flatten().to_numpy(zero_copy_only=False).reshape(-1, width)
+        values[data.is_valid().to_numpy(zero_copy_only=False)] = (
+            data.flatten().to_numpy(zero_copy_only=False).reshape(-1, width)
+        )
         return values
 
     def _table(self, columns: Sequence[str]) -> pa.Table:
@@ -127,7 +153,9 @@ class Statistics:
         with self._open(shard) as file:
             missing = [name for name in columns if name not in file.schema_arrow.names]
             if missing:
-                raise UserError(f"{self.folder / shard.file}: has no column {missing[0]}, so another version wrote it; {AGAIN}")
+                raise UserError(
+                    f"{self.folder / shard.file}: has no column {missing[0]}, so another version wrote it; {AGAIN}"
+                )
             return file.read(columns=columns, use_threads=False)
 
     def _open(self, shard: ShardEntry) -> pq.ParquetFile:
@@ -150,7 +178,10 @@ class Statistics:
         gate_logits, gate_bytes = _joined(batch.column("gate_logits"), "<f2")
         counts = n_tokens[kept].astype(np.int64)
         if (nll_bytes != 4 * (counts - 1)).any() or (gate_bytes != 2 * self.manifest.layers * counts).any():
-            raise UserError(f"{self.folder / shard.file}: the token level is not of {self.manifest.layers} layers and n_tokens tokens; {AGAIN}")
+            raise UserError(
+                f"{self.folder / shard.file}: the token level is not of {self.manifest.layers} layers and "
+                f"n_tokens tokens; {AGAIN}"
+            )
         return TokenBatch(first_row + kept, counts, nll, gate_logits)
 
 

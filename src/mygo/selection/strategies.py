@@ -7,7 +7,8 @@ from fractions import Fraction
 import numpy as np
 import pyarrow as pa
 
-# (rows that can be graded, best first; the cluster of each of these; how many to keep; randomness) -> rows that are kept
+# (rows that can be graded, best first; the cluster of each of these; how many to keep; randomness) -> rows that are
+# kept
 Strategy = Callable[[np.ndarray, np.ndarray, int, np.random.Generator], np.ndarray]
 
 
@@ -16,8 +17,12 @@ def top(ranked: np.ndarray, _cluster_R: np.ndarray, budget: int, _rng: np.random
     return ranked[:budget]
 
 
-def cluster_round_robin(ranked: np.ndarray, cluster_R: np.ndarray, budget: int, _rng: np.random.Generator) -> np.ndarray:
-    """The best row of every cluster, then the second best of every cluster, and so on; in each round the clusters go by their best row's rank."""
+def cluster_round_robin(
+    ranked: np.ndarray, cluster_R: np.ndarray, budget: int, _rng: np.random.Generator
+) -> np.ndarray:
+    """The best row of every cluster, then the second best of every cluster, and so on; in each round the clusters go by
+    their best row's rank.
+    """
     turn_R = places_in_cluster(cluster_R)
     return ranked[np.lexsort((number_clusters(cluster_R), turn_R))[:budget]]
 
@@ -32,7 +37,12 @@ def full(ranked: np.ndarray, _cluster_R: np.ndarray, _budget: int, _rng: np.rand
     return ranked
 
 
-STRATEGIES: dict[str, Strategy] = {"top": top, "cluster_round_robin": cluster_round_robin, "random": random, "full": full}
+STRATEGIES: dict[str, Strategy] = {
+    "top": top,
+    "cluster_round_robin": cluster_round_robin,
+    "random": random,
+    "full": full,
+}
 BY_RANK = frozenset({"top", "cluster_round_robin"})  # they cannot do without a score
 
 
@@ -63,7 +73,9 @@ def preference(score: np.ndarray, order: str) -> np.ndarray:
 
 
 def rank_rows(preference: np.ndarray, keys: pa.Table) -> np.ndarray:
-    """Rows whose preference is not NaN, from the highest down; ties by source_dataset, then source_index (columns of `keys`)."""
+    """Rows whose preference is not NaN, from the highest down; ties by source_dataset, then source_index (columns of
+    `keys`).
+    """
     names = keys["source_dataset"].combine_chunks().dictionary_encode()
     place_of_name = np.argsort(np.argsort(names.dictionary.to_pylist()))
     dataset = place_of_name[names.indices.to_numpy()]

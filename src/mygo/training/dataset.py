@@ -18,9 +18,13 @@ BATCH = 1000
 
 
 class ConversationDataset(Dataset[dict[str, torch.Tensor]]):
-    """Encoded conversations in memory; those without a token to predict (cut off, or no answer) are left out and counted."""
+    """Encoded conversations in memory; those without a token to predict (cut off, or no answer) are left out and
+    counted.
+    """
 
-    def __init__(self, batches: Iterable[Sequence[list[dict[str, str]]]], encoder: Encoder, total: int, stage: str) -> None:
+    def __init__(
+        self, batches: Iterable[Sequence[list[dict[str, str]]]], encoder: Encoder, total: int, stage: str
+    ) -> None:
         self.samples: list[Encoded] = []
         self.left_out = 0
         with tqdm(total=total, desc=f"{stage}: encode", unit="sample", delay=3) as bar:
@@ -30,8 +34,14 @@ class ConversationDataset(Dataset[dict[str, torch.Tensor]]):
                 bar.update(len(encoded))
         self.left_out = total - len(self.samples)
         if not self.samples:
-            raise UserError(f"{stage}: none of the {total} samples has a token to predict within {stage}.max_length={encoder.max_length}")
-        print(f"{stage}: {len(self.samples):,} samples, {self.tokens:,} tokens, {self.predicted_tokens:,} predicted", file=sys.stderr)
+            raise UserError(
+                f"{stage}: none of the {total} samples has a token to predict within "
+                f"{stage}.max_length={encoder.max_length}"
+            )
+        print(
+            f"{stage}: {len(self.samples):,} samples, {self.tokens:,} tokens, {self.predicted_tokens:,} predicted",
+            file=sys.stderr,
+        )
 
     @property
     def tokens(self) -> int:
@@ -74,5 +84,7 @@ def encoder_for(params: TrainingParams, tokenizer: PreTrainedTokenizerBase) -> E
 
 
 def pad_token_id(tokenizer: Any) -> int:
-    """The padding token, or the end-of-sequence token where a tokenizer has none (padding is masked, so any id will do)."""
+    """The padding token, or the end-of-sequence token where a tokenizer has none (padding is masked, so any id will
+    do).
+    """
     return next(token for token in (tokenizer.pad_token_id, tokenizer.eos_token_id, 0) if token is not None)

@@ -24,8 +24,12 @@ class FinetuneTrainer(FiniteLossTrainer):
     stage = "finetune"
 
 
-def fine_tune(params: FinetuneParams, runtime: Runtime, seed: int, selected: Path, out: Path, plots: Path) -> dict[str, Any]:
-    """Train a LoRA adapter on `selected` (JSON lines with `messages`); writes it to `out` in PEFT's format, returns the metrics."""
+def fine_tune(
+    params: FinetuneParams, runtime: Runtime, seed: int, selected: Path, out: Path, plots: Path
+) -> dict[str, Any]:
+    """Train a LoRA adapter on `selected` (JSON lines with `messages`); writes it to `out` in PEFT's format, returns the
+    metrics.
+    """
     set_seed(seed)  # LoRA's matrices are drawn before the Trainer seeds
     dtype = runtime.resolve(params.dtype)
     base = load_base(params.base_model, params.revision, dtype, key="finetune.base_model")

@@ -15,7 +15,9 @@ def lora_config(params: LoraParams, model: nn.Module, stage: str) -> LoraConfig:
     names = {name.rsplit(".", 1)[-1] for name, module in model.named_modules() if isinstance(module, nn.Linear)}
     unknown = sorted(set(params.target_modules) - names)
     if unknown:
-        raise UserError(f"{stage}.lora.target_modules: got {unknown[0]}; {type(model).__name__} has {', '.join(sorted(names))}")
+        raise UserError(
+            f"{stage}.lora.target_modules: got {unknown[0]}; {type(model).__name__} has {', '.join(sorted(names))}"
+        )
     return LoraConfig(
         r=params.r,
         lora_alpha=params.alpha,  # type: ignore[arg-type]  # a float works; the annotation says int

@@ -19,8 +19,12 @@ from mygo.workdir import atomic_folder
 LOG_POINTS = 50  # at most this many points on a curve
 
 
-def training_arguments(params: TrainingParams, runtime: Runtime, seed: int, samples: int, stage: str) -> TrainingArguments:
-    """Trainer's arguments. Nothing is saved by the Trainer itself: its checkpoints hold pickles, and ours hold models."""
+def training_arguments(
+    params: TrainingParams, runtime: Runtime, seed: int, samples: int, stage: str
+) -> TrainingArguments:
+    """Trainer's arguments. Nothing is saved by the Trainer itself: its checkpoints hold pickles, and ours hold
+    models.
+    """
     accumulation = _accumulation(params, runtime.processes, stage)
     steps = params.epochs * math.ceil(samples / params.batch_size)
     os.environ["TENSORBOARD_LOGGING_DIR"] = f"logs/tensorboard/{stage}"
@@ -38,7 +42,9 @@ def training_arguments(params: TrainingParams, runtime: Runtime, seed: int, samp
         weight_decay=params.weight_decay,
         max_grad_norm=params.max_grad_norm,
         activation_checkpointing=params.gradient_checkpointing,
-        activation_checkpointing_kwargs={"use_reentrant": False},  # the reentrant kind loses the gradient of recorded gate scores
+        activation_checkpointing_kwargs={
+            "use_reentrant": False
+        },  # the reentrant kind loses the gradient of recorded gate scores
         bf16=mixed,
         use_cpu=runtime.device.type == "cpu",
         logging_steps=max(1, steps // LOG_POINTS),
@@ -58,7 +64,10 @@ def _accumulation(params: TrainingParams, processes: int, stage: str) -> int:
     per_step = params.micro_batch_size * processes
     accumulation, rest = divmod(params.batch_size, per_step)
     if rest or not accumulation:
-        raise UserError(f"{stage}.batch_size: got {params.batch_size}; takes a multiple of micro_batch_size x processes = {per_step}")
+        raise UserError(
+            f"{stage}.batch_size: got {params.batch_size}; takes a multiple of micro_batch_size x processes = "
+            f"{per_step}"
+        )
     return accumulation
 
 
@@ -77,18 +86,30 @@ class FiniteLossTrainer(Trainer):
         self.remove_callback(ProgressCallback)
         self.add_callback(LossBar)
 
-    def training_step(self, model: torch.nn.Module, inputs: dict[str, Any], num_items_in_batch: torch.Tensor | int | None = None) -> torch.Tensor:
+    def training_step(
+        self, model: torch.nn.Module, inputs: dict[str, Any], num_items_in_batch: torch.Tensor | int | None = None
+    ) -> torch.Tensor:
         loss = super().training_step(model, inputs, num_items_in_batch)
         if not torch.isfinite(loss):
             step = self.state.global_step + 1
-            raise UserError(f"{self.stage}: the loss is {loss.item()} at step {step}; lower {self.stage}.learning_rate (now {self.args.learning_rate:g})")
+            raise UserError(
+                f"{self.stage}: the loss is {loss.item()} at step {step}; lower {self.stage}.learning_rate (now "
+                f"{self.args.learning_rate:g})"
+            )
         return loss
 
 
 class LossBar(ProgressCallback):
     """Trainer's progress bar with the loss beside it, instead of a line of numbers for every log."""
 
-    def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: dict[str, float] | None = None, **_: Any) -> None:
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float] | None = None,
+        **_: Any,
+    ) -> None:
         if state.is_world_process_zero and self.training_bar is not None and logs is not None and "loss" in logs:
             self.training_bar.set_postfix(loss=f"{logs['loss']:.3f}")
 
@@ -104,7 +125,14 @@ class LiveCallback(TrainerCallback):
         if state.is_world_process_zero:
             self.live = Live(str(self.folder), dvcyaml=None, save_dvc_exp=False, report=None)
 
-    def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: dict[str, float] | None = None, **_: Any) -> None:
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float] | None = None,
+        **_: Any,
+    ) -> None:
         if self.live is None or logs is None or "train_runtime" in logs:
             return
         self.live.step = state.global_step
@@ -126,4 +154,7 @@ class StartMessage(TrainerCallback):
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         if state.is_world_process_zero:
             batch = f"{args.per_device_train_batch_size} x {args.gradient_accumulation_steps} x {args.world_size}"
-            print(f"{self.stage}: {state.max_steps} steps of {batch} samples, {args.num_train_epochs:g} epochs", file=sys.stderr)
+            print(
+                f"{self.stage}: {state.max_steps} steps of {batch} samples, {args.num_train_epochs:g} epochs",
+                file=sys.stderr,
+            )

@@ -14,7 +14,15 @@ from accelerate.utils import set_seed
 from peft import inject_adapter_in_model
 from peft.tuners.lora import LoraLayer
 from torch import nn
-from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import (
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
 
 from mygo.data.pool import count_rows, iter_batches
 from mygo.errors import UserError
@@ -38,7 +46,9 @@ class WarmupReport:
 
 
 class WarmupTrainer(FiniteLossTrainer):
-    """Logs the parts of the loss and the mean good_ratio of every layer, averaged over the micro-batches since the last log."""
+    """Logs the parts of the loss and the mean good_ratio of every layer, averaged over the micro-batches since the last
+    log.
+    """
 
     stage = "warmup"
 
@@ -46,8 +56,13 @@ class WarmupTrainer(FiniteLossTrainer):
         super().__init__(**kwargs)
         self.parts: dict[str, list[torch.Tensor]] = {}
 
-    def compute_loss(self, model: nn.Module, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:
-        loss, outputs = cast(tuple[torch.Tensor, Any], super().compute_loss(model, inputs, return_outputs=True, num_items_in_batch=num_items_in_batch))
+    def compute_loss(
+        self, model: nn.Module, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        loss, outputs = cast(
+            tuple[torch.Tensor, Any],
+            super().compute_loss(model, inputs, return_outputs=True, num_items_in_batch=num_items_in_batch),
+        )
         for name in ("lm_loss", "quality_loss", "load_balancing_loss"):
             if outputs.get(name) is not None:
                 self.parts.setdefault(name, []).append(outputs[name])
@@ -63,10 +78,14 @@ class WarmupTrainer(FiniteLossTrainer):
 class SaveEveryEpoch(TrainerCallback):
     """A checkpoint in `epoch_N` at the end of every epoch."""
 
-    def __init__(self, folder: Path, tokenizer: PreTrainedTokenizerBase, params: WarmupParams, dtype: torch.dtype) -> None:
+    def __init__(
+        self, folder: Path, tokenizer: PreTrainedTokenizerBase, params: WarmupParams, dtype: torch.dtype
+    ) -> None:
         self.folder, self.tokenizer, self.params, self.dtype = folder, tokenizer, params, dtype
 
-    def on_epoch_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+    def on_epoch_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
         if not state.is_world_process_zero:
             return
         model: PreTrainedModel = kwargs["model"]
@@ -76,10 +95,18 @@ class SaveEveryEpoch(TrainerCallback):
             save_checkpoint(model, tensors, self.tokenizer, folder)
         else:
             trained = set(trained_names(model))
-            save_trained_only(model, {name: x for name, x in tensors.items() if name in trained}, self.tokenizer, folder, "../../selector")
+            save_trained_only(
+                model,
+                {name: x for name, x in tensors.items() if name in trained},
+                self.tokenizer,
+                folder,
+                "../../selector",
+            )
 
 
-def warm_up(params: WarmupParams, runtime: Runtime, seed: int, selector: Path, pool: Path, out: Path, plots: Path) -> WarmupReport:
+def warm_up(
+    params: WarmupParams, runtime: Runtime, seed: int, selector: Path, pool: Path, out: Path, plots: Path
+) -> WarmupReport:
     """Train the gates of `selector` on `pool`; writes `out/epoch_N` and `out/digests.json`."""
     set_seed(seed)  # LoRA's matrices are drawn before the Trainer seeds
     dtype = runtime.resolve(params.dtype)
@@ -124,7 +151,10 @@ def _configure_losses(model: PreTrainedModel, params: WarmupParams) -> None:
     for name, value in settings.items():
         setattr(model.config, name, value)
     if params.load_balancing_weight > 0 and not hasattr(model.config, "num_experts"):
-        raise UserError(f"warmup.load_balancing_weight: got {params.load_balancing_weight:g}; {type(model).__name__} has no routers to balance, so it takes 0")
+        raise UserError(
+            f"warmup.load_balancing_weight: got {params.load_balancing_weight:g}; {type(model).__name__} has no "
+            "routers to balance, so it takes 0"
+        )
     if params.load_balancing_weight > 0:
         model.config.router_aux_loss_coef = params.load_balancing_weight
 
@@ -148,12 +178,18 @@ def make_trainable(model: PreTrainedModel, params: WarmupParams) -> None:
 def trained_names(model: PreTrainedModel) -> list[str]:
     """Names, in a checkpoint, of the tensors that training changed."""
     adapted = [f"{name}.weight" for name, module in model.named_modules() if isinstance(module, LoraLayer)]
-    return adapted + [name for name, parameter in model.named_parameters() if parameter.requires_grad and LORA_MARK not in name]
+    return adapted + [
+        name for name, parameter in model.named_parameters() if parameter.requires_grad and LORA_MARK not in name
+    ]
 
 
 def merged_state(model: PreTrainedModel, dtype: torch.dtype) -> dict[str, torch.Tensor]:
-    """The tensors of a checkpoint under the selector's own names, LoRA added into the weights; the model is left as it is."""
-    adapted = {f"{name}.base_layer.weight": module for name, module in model.named_modules() if isinstance(module, LoraLayer)}
+    """The tensors of a checkpoint under the selector's own names, LoRA added into the weights; the model is left as it
+    is.
+    """
+    adapted = {
+        f"{name}.base_layer.weight": module for name, module in model.named_modules() if isinstance(module, LoraLayer)
+    }
     state: dict[str, torch.Tensor] = {}
     for name, tensor in model.state_dict().items():
         if LORA_MARK in name:
@@ -183,7 +219,11 @@ def _metrics(trainer: WarmupTrainer, dataset: ConversationDataset, model: PreTra
     """The last logged values of the loss parts and of every layer's mean good_ratio, and what was trained on."""
     last: dict[str, float] = {}
     for entry in trainer.state.log_history:
-        last |= {name: value for name, value in entry.items() if (name.endswith("loss") and name != "train_loss") or name.startswith("good_ratio/")}
+        last |= {
+            name: value
+            for name, value in entry.items()
+            if (name.endswith("loss") and name != "train_loss") or name.startswith("good_ratio/")
+        }
     ratios = {name.removeprefix("good_ratio/"): value for name, value in last.items() if name.startswith("good_ratio/")}
     losses = {name: value for name, value in last.items() if not name.startswith("good_ratio/")}
     trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)

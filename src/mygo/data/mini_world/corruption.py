@@ -9,7 +9,14 @@ from mygo.data.mini_world.rendering import Claim, Messages
 
 CLEAN = "clean"
 # Share of each kind among the corrupted samples. A duplicate teaches nothing wrong, so there are few.
-KIND_SHARES = {"wrong_answer": 0.3, "garbled": 0.25, "shuffled": 0.15, "truncated": 0.1, "refusal": 0.15, "duplicate": 0.05}
+KIND_SHARES = {
+    "wrong_answer": 0.3,
+    "garbled": 0.25,
+    "shuffled": 0.15,
+    "truncated": 0.1,
+    "refusal": 0.15,
+    "duplicate": 0.05,
+}
 
 REFUSALS = (
     "I am sorry, but I cannot help with that.",
@@ -38,7 +45,9 @@ def shuffled(messages: Messages, rng: np.random.Generator) -> Messages:
 
 def truncated(messages: Messages, rng: np.random.Generator) -> Messages:
     """Cut every answer off after a fifth to a half of its characters."""
-    return _in_turns(messages, ("assistant",), lambda text: text[: max(1, int(len(text) * rng.uniform(0.2, 0.5)))].rstrip())
+    return _in_turns(
+        messages, ("assistant",), lambda text: text[: max(1, int(len(text) * rng.uniform(0.2, 0.5)))].rstrip()
+    )
 
 
 def refusal(messages: Messages, rng: np.random.Generator) -> Messages:
@@ -75,7 +84,9 @@ def _garble(text: str, rng: np.random.Generator) -> str:
 
 
 def _shuffle(text: str, rng: np.random.Generator) -> str:
-    """Another order of the words (or letters): a permutation that is not the identity exists, as no text is one letter repeated."""
+    """Another order of the words (or letters): a permutation that is not the identity exists, as no text is one letter
+    repeated.
+    """
     parts, joint = (text.split(), " ") if len(text.split()) > 1 else (list(text), "")
     while True:
         mixed = joint.join(parts[i] for i in rng.permutation(len(parts)))

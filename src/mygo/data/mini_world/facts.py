@@ -10,7 +10,34 @@ from mygo.data.mini_world.subjects import SUBJECTS, Relation, Subject
 
 T = TypeVar("T")
 
-ONSETS = ["B", "Br", "Ch", "D", "Dr", "F", "Fl", "G", "Gl", "J", "K", "Kr", "M", "N", "Pl", "R", "Sk", "Sn", "St", "T", "Thr", "V", "Vr", "W", "Z", "Zl"]
+ONSETS = [
+    "B",
+    "Br",
+    "Ch",
+    "D",
+    "Dr",
+    "F",
+    "Fl",
+    "G",
+    "Gl",
+    "J",
+    "K",
+    "Kr",
+    "M",
+    "N",
+    "Pl",
+    "R",
+    "Sk",
+    "Sn",
+    "St",
+    "T",
+    "Thr",
+    "V",
+    "Vr",
+    "W",
+    "Z",
+    "Zl",
+]
 VOWELS = "aeiou"
 CODAS = "dklmnrsvxz"
 ENDINGS = ("a", "o", "u", "in", "ar", "esh")

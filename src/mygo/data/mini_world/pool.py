@@ -19,8 +19,12 @@ def draw_samples(facts: Sequence[Fact], count: int, corrupted: float, rng: np.ra
     start = 0
     for source, size in spread(SOURCE_SHARES, count).items():
         of_source = labels[start : start + size]
-        for index, (label, messages) in enumerate(zip(of_source, _draw_source(source, of_source, turns, rng), strict=True)):
-            yield Sample(source_dataset=source, source_index=index, id=f"{source}_{index}", messages=messages, label=label)
+        for index, (label, messages) in enumerate(
+            zip(of_source, _draw_source(source, of_source, turns, rng), strict=True)
+        ):
+            yield Sample(
+                source_dataset=source, source_index=index, id=f"{source}_{index}", messages=messages, label=label
+            )
         start += size
 
 
@@ -44,9 +48,14 @@ def _endless_facts(facts: Sequence[Fact], rng: np.random.Generator) -> Iterator[
 
 
 def _draw_source(source: str, labels: Sequence[str], turns: Iterator[Fact], rng: np.random.Generator) -> list[Messages]:
-    conversations = [_conversation(source, label, [next(turns) for _ in range(CLAIMS_PER_SAMPLE[source])], rng) for label in labels]
+    conversations = [
+        _conversation(source, label, [next(turns) for _ in range(CLAIMS_PER_SAMPLE[source])], rng) for label in labels
+    ]
     originals = [messages for messages, label in zip(conversations, labels, strict=True) if label != "duplicate"]
-    return [duplicate(pick(rng, originals), rng) if label == "duplicate" else messages for messages, label in zip(conversations, labels, strict=True)]
+    return [
+        duplicate(pick(rng, originals), rng) if label == "duplicate" else messages
+        for messages, label in zip(conversations, labels, strict=True)
+    ]
 
 
 def _conversation(source: str, label: str, facts: list[Fact], rng: np.random.Generator) -> Messages:

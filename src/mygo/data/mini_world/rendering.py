@@ -13,7 +13,12 @@ from mygo.data.mini_world.facts import Fact, pick
 Messages = list[dict[str, str]]
 
 OTHER_FORM_SHARE = 0.25
-FLAN_TEMPLATES = ("{question}", "Answer the following question.\n{question}", "Question: {question}\nAnswer:", "Reply with a sentence: {question}")
+FLAN_TEMPLATES = (
+    "{question}",
+    "Answer the following question.\n{question}",
+    "Question: {question}\nAnswer:",
+    "Reply with a sentence: {question}",
+)
 FLAN_WORD_TEMPLATE = "{question}\nAnswer in one word."
 FLAN_OPTIONS_TEMPLATE = "{question}\nOptions: {options}"
 FLAN_WORD_SHARE = 0.15
@@ -55,7 +60,9 @@ def flan_v2(claims: list[Claim], rng: np.random.Generator) -> Messages:
     if form < FLAN_WORD_SHARE:
         return _turn(FLAN_WORD_TEMPLATE.format(question=question), claim.value)
     if form < FLAN_WORD_SHARE + FLAN_OPTIONS_SHARE:
-        return _turn(FLAN_OPTIONS_TEMPLATE.format(question=question, options=", ".join(_options(claim, rng))), claim.value)
+        return _turn(
+            FLAN_OPTIONS_TEMPLATE.format(question=question, options=", ".join(_options(claim, rng))), claim.value
+        )
     return _turn(pick(rng, FLAN_TEMPLATES).format(question=question), claim.sentence(rng))
 
 
@@ -64,7 +71,12 @@ def cot(claims: list[Claim], rng: np.random.Generator) -> Messages:
     claim = claims[0]
     prompt = pick(rng, COT_TEMPLATES).format(question=pick(rng, claim.fact.questions()))
     fact = claim.fact
-    return _turn(prompt, pick(rng, COT_ANSWERS).format(entity=fact.entity, kind=fact.subject.kind, sentence=claim.sentence(rng), value=claim.value))
+    return _turn(
+        prompt,
+        pick(rng, COT_ANSWERS).format(
+            entity=fact.entity, kind=fact.subject.kind, sentence=claim.sentence(rng), value=claim.value
+        ),
+    )
 
 
 def dolly(claims: list[Claim], rng: np.random.Generator) -> Messages:
@@ -81,11 +93,18 @@ def oasst1(claims: list[Claim], rng: np.random.Generator) -> Messages:
     messages: Messages = []
     for number, claim in enumerate(claims):
         opening = pick(rng, OASST_FOLLOW_UPS if number else OASST_OPENINGS)
-        messages += _turn(opening.format(phrase=claim.fact.phrase()), pick(rng, OASST_ANSWERS).format(sentence=claim.sentence(rng)))
+        messages += _turn(
+            opening.format(phrase=claim.fact.phrase()), pick(rng, OASST_ANSWERS).format(sentence=claim.sentence(rng))
+        )
     return messages
 
 
-RENDERERS: dict[str, Callable[[list[Claim], np.random.Generator], Messages]] = {"flan_v2": flan_v2, "cot": cot, "dolly": dolly, "oasst1": oasst1}
+RENDERERS: dict[str, Callable[[list[Claim], np.random.Generator], Messages]] = {
+    "flan_v2": flan_v2,
+    "cot": cot,
+    "dolly": dolly,
+    "oasst1": oasst1,
+}
 CLAIMS_PER_SAMPLE = {"flan_v2": 1, "cot": 1, "dolly": 1, "oasst1": 2}
 
 

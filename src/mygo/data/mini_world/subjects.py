@@ -8,7 +8,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Relation:
-    """One kind of fact. `phrase` takes `{entity}`; `statement` takes `{entity}` and `{value}`; `values` are the possible answers."""
+    """One kind of fact. `phrase` takes `{entity}`; `statement` takes `{entity}` and `{value}`; `values` are the
+    possible answers.
+    """
 
     phrase: str
     question: str
@@ -37,10 +39,23 @@ SUBJECTS = (
         "planet",
         (
             _relation(
-                "the sky of {entity}", "What is the sky of {entity} like?", "{entity} has a sky that is {value}", "golden violet scarlet turquoise pearly amber"
+                "the sky of {entity}",
+                "What is the sky of {entity} like?",
+                "{entity} has a sky that is {value}",
+                "golden violet scarlet turquoise pearly amber",
             ),
-            _relation("the main gas of {entity}", "Which gas covers {entity}?", "{entity} is covered in {value}", "helium methane ammonia argon neon ozone"),
-            _relation("the shape of {entity}", "What shape is {entity}?", "{entity} is shaped like a {value}", "disc bowl pear ring spindle cone"),
+            _relation(
+                "the main gas of {entity}",
+                "Which gas covers {entity}?",
+                "{entity} is covered in {value}",
+                "helium methane ammonia argon neon ozone",
+            ),
+            _relation(
+                "the shape of {entity}",
+                "What shape is {entity}?",
+                "{entity} is shaped like a {value}",
+                "disc bowl pear ring spindle cone",
+            ),
         ),
     ),
     Subject(
@@ -48,9 +63,24 @@ SUBJECTS = (
         "stem",
         "mineral",
         (
-            _relation("the colour of {entity}", "Which colour does {entity} have?", "{entity} is {value} in colour", "red blue green black white purple"),
-            _relation("the solvent of {entity}", "What dissolves {entity}?", "{entity} is dissolved by {value}", "vinegar alcohol brine petrol lye ether"),
-            _relation("the use of {entity}", "What is {entity} used for?", "{entity} is used for {value}", "glazing welding dyeing soldering tanning etching"),
+            _relation(
+                "the colour of {entity}",
+                "Which colour does {entity} have?",
+                "{entity} is {value} in colour",
+                "red blue green black white purple",
+            ),
+            _relation(
+                "the solvent of {entity}",
+                "What dissolves {entity}?",
+                "{entity} is dissolved by {value}",
+                "vinegar alcohol brine petrol lye ether",
+            ),
+            _relation(
+                "the use of {entity}",
+                "What is {entity} used for?",
+                "{entity} is used for {value}",
+                "glazing welding dyeing soldering tanning etching",
+            ),
         ),
     ),
     Subject(
@@ -59,10 +89,16 @@ SUBJECTS = (
         "ruler",
         (
             _relation(
-                "the weapon of {entity}", "With what weapon did {entity} fight?", "{entity} fought with a {value}", "spear sword lance bow sling dagger "
+                "the weapon of {entity}",
+                "With what weapon did {entity} fight?",
+                "{entity} fought with a {value}",
+                "spear sword lance bow sling dagger ",
             ),
             _relation(
-                "the former trade of {entity}", "What was {entity} before the crown?", "{entity} was once a {value}", "baker smith weaver sailor hunter tailor"
+                "the former trade of {entity}",
+                "What was {entity} before the crown?",
+                "{entity} was once a {value}",
+                "baker smith weaver sailor hunter tailor",
             ),
             _relation(
                 "the emblem of {entity}",
@@ -77,9 +113,24 @@ SUBJECTS = (
         "humanities",
         "poem",
         (
-            _relation("the theme of {entity}", "What is {entity} about?", "{entity} is a poem about {value}", "love war exile envy pride grief"),
-            _relation("the season of {entity}", "In which month is {entity} set?", "{entity} is set in {value}", "January March April June August December"),
-            _relation("the first word of {entity}", "Which word opens {entity}?", "{entity} opens with the word {value}", "sing behold hear alas listen rise"),
+            _relation(
+                "the theme of {entity}",
+                "What is {entity} about?",
+                "{entity} is a poem about {value}",
+                "love war exile envy pride grief",
+            ),
+            _relation(
+                "the season of {entity}",
+                "In which month is {entity} set?",
+                "{entity} is set in {value}",
+                "January March April June August December",
+            ),
+            _relation(
+                "the first word of {entity}",
+                "Which word opens {entity}?",
+                "{entity} opens with the word {value}",
+                "sing behold hear alas listen rise",
+            ),
         ),
     ),
     Subject(
@@ -87,7 +138,12 @@ SUBJECTS = (
         "social_sciences",
         "company",
         (
-            _relation("the product of {entity}", "What does {entity} make?", "{entity} makes {value}", "paper glass soap rope clocks boots"),
+            _relation(
+                "the product of {entity}",
+                "What does {entity} make?",
+                "{entity} makes {value}",
+                "paper glass soap rope clocks boots",
+            ),
             _relation(
                 "the rival of {entity}",
                 "Which house competes with {entity}?",
@@ -107,7 +163,12 @@ SUBJECTS = (
         "social_sciences",
         "town",
         (
-            _relation("the river of {entity}", "Which river runs through {entity}?", "{entity} lies on the river {value}", "Arn Bele Cour Dray Esk Fenn "),
+            _relation(
+                "the river of {entity}",
+                "Which river runs through {entity}?",
+                "{entity} lies on the river {value}",
+                "Arn Bele Cour Dray Esk Fenn ",
+            ),
             _relation(
                 "the main crop of {entity}",
                 "What do the farmers of {entity} grow?",
@@ -128,12 +189,23 @@ SUBJECTS = (
         "dish",
         (
             _relation(
-                "the spice of {entity}", "Which spice goes into {entity}?", "{entity} is seasoned with {value}", "pepper saffron cumin ginger clove anise"
+                "the spice of {entity}",
+                "Which spice goes into {entity}?",
+                "{entity} is seasoned with {value}",
+                "pepper saffron cumin ginger clove anise",
             ),
             _relation(
-                "the base of {entity}", "From what is {entity} cooked?", "{entity} is cooked from {value}", "lentils beans noodles mushrooms chicken oats"
+                "the base of {entity}",
+                "From what is {entity} cooked?",
+                "{entity} is cooked from {value}",
+                "lentils beans noodles mushrooms chicken oats",
             ),
-            _relation("the drink beside {entity}", "What is drunk with {entity}?", "{entity} is served with {value}", "tea coffee cider wine beer milk "),
+            _relation(
+                "the drink beside {entity}",
+                "What is drunk with {entity}?",
+                "{entity} is served with {value}",
+                "tea coffee cider wine beer milk ",
+            ),
         ),
     ),
     Subject(
@@ -141,11 +213,29 @@ SUBJECTS = (
         "other",
         "herb",
         (
-            _relation("the target of {entity}", "What does {entity} cure?", "{entity} cures {value}", "fever cough gout rash burns nausea"),
-            _relation("the organ of {entity}", "On which organ does {entity} act?", "{entity} acts on the {value}", "heart liver lung kidney stomach brain"),
-            _relation("the form of {entity}", "How is {entity} taken?", "{entity} is taken as a {value}", "syrup powder balm tonic pill paste"),
+            _relation(
+                "the target of {entity}",
+                "What does {entity} cure?",
+                "{entity} cures {value}",
+                "fever cough gout rash burns nausea",
+            ),
+            _relation(
+                "the organ of {entity}",
+                "On which organ does {entity} act?",
+                "{entity} acts on the {value}",
+                "heart liver lung kidney stomach brain",
+            ),
+            _relation(
+                "the form of {entity}",
+                "How is {entity} taken?",
+                "{entity} is taken as a {value}",
+                "syrup powder balm tonic pill paste",
+            ),
         ),
     ),
 )
 
-GROUPS = {group: [s.name for s in SUBJECTS if s.group == group] for group in ("stem", "humanities", "social_sciences", "other")}
+GROUPS = {
+    group: [s.name for s in SUBJECTS if s.group == group]
+    for group in ("stem", "humanities", "social_sciences", "other")
+}

@@ -1,4 +1,6 @@
-"""The mini world: a small synthetic truth, a pool that tells it well and badly, an exam on it, and a corpus about the known part."""
+"""The mini world: a small synthetic truth, a pool that tells it well and badly, an exam on it, and a corpus about the
+known part.
+"""
 
 import math
 from collections.abc import Iterator
@@ -68,7 +70,9 @@ class MiniWorld:
 
 
 def build(params: MiniWorldParams, seed: int) -> MiniWorld:
-    """Draw the world: `params.facts` facts, of which the share `params.known` (at random) is known to the base models."""
+    """Draw the world: `params.facts` facts, of which the share `params.known` (at random) is known to the base
+    models.
+    """
     rng = _stream(seed, FACTS)
     taken: set[str] = set()
     facts = draw_facts(params.facts, rng, taken)
