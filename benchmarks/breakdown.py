@@ -17,8 +17,8 @@ from torch.profiler import ProfilerActivity, profile
 from benchmarks.loops import packed
 from benchmarks.models import random_model, random_samples, sample_lengths
 from benchmarks.scoring import matmul_peak
-from mygo.collection.budget import ENOUGH, RowBudget
-from mygo.collection.engine import Engine
+from mygo.scoring.engine import Engine
+from mygo.scoring.row_size import ENOUGH, RowSize
 
 KINDS = {
     "matrix products": {"mm"},
@@ -38,7 +38,7 @@ def main() -> None:
     torch.set_num_threads(1)
     for name in ("olmoe", "qwen3"):
         model = random_model(name, "cpu")
-        engine = Engine(model, 2048, RowBudget(ENOUGH["cpu"]))
+        engine = Engine(model, 2048, RowSize(ENOUGH["cpu"]))
         samples = random_samples(model.config.vocab_size, sample_lengths(24, 180, 0), 0)
         packed(engine, samples)
         shares, speeds = zip(*(_one_round(engine, samples) for _ in range(rounds)), strict=True)

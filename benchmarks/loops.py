@@ -15,9 +15,9 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel
 
 from mygo.collection import attention, nll
-from mygo.collection.engine import Engine
-from mygo.collection.experts import NAME as CPU_EXPERTS
-from mygo.collection.nll import TILE, tiled_nll
+from mygo.scoring.cpu.experts import NAME as CPU_EXPERTS
+from mygo.scoring.engine import Engine
+from mygo.scoring.nll import TILE, tiled_nll
 
 Scores = tuple[Tensor, Tensor]  # mean NLL [S], mean good_ratio over layers and predicted tokens [S]
 Loop = Callable[[Engine, list[Tensor]], Scores]
@@ -44,7 +44,7 @@ def length_sorted(engine: Engine, samples: list[Tensor]) -> Scores:
     order = sorted(range(len(samples)), key=lambda i: -len(samples[i]))
     batches: list[list[int]] = []
     for i in order:
-        if not batches or (len(batches[-1]) + 1) * len(samples[batches[-1][0]]) > engine.budget.tokens:
+        if not batches or (len(batches[-1]) + 1) * len(samples[batches[-1][0]]) > engine.row_size.tokens:
             batches.append([])
         batches[-1].append(i)
     nll, good = _join([_padded(engine.model, [samples[i] for i in batch], chunked=True) for batch in batches])

@@ -37,10 +37,10 @@ import sys, torch
 from benchmarks.loops import packed
 from benchmarks.memory_peak import peak_memory, reset_peak_memory
 from benchmarks.models import random_model, random_samples, sample_lengths
-from mygo.collection.budget import RowBudget
-from mygo.collection.engine import Engine
+from mygo.scoring.row_size import RowSize
+from mygo.scoring.engine import Engine
 torch.set_num_threads(1)
-engine = Engine(random_model(sys.argv[1], "cpu", int(sys.argv[2])), 2048, RowBudget(2048))
+engine = Engine(random_model(sys.argv[1], "cpu", int(sys.argv[2])), 2048, RowSize(2048))
 samples = random_samples(1000, sample_lengths(12, 180, 0), 0)
 before = reset_peak_memory(engine.model.device)
 packed(engine, samples)

@@ -17,8 +17,8 @@ from accelerate.utils.memory import should_reduce_batch_size
 from benchmarks.loops import ABLATIONS, LOOPS, OURS, Scores, run_loop
 from benchmarks.memory_peak import peak_memory, reset_peak_memory
 from benchmarks.models import flops, random_model, random_samples, sample_lengths
-from mygo.collection.budget import ENOUGH, RowBudget
-from mygo.collection.engine import Engine
+from mygo.scoring.engine import Engine
+from mygo.scoring.row_size import ENOUGH, RowSize
 
 # Dense bfloat16 peaks as their maker states them (FLOP/s), for MFU; other devices are held against the peak that is
 # measured here.
@@ -39,7 +39,7 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     for name in arguments.models:
         model = random_model(name, arguments.device, arguments.vocabulary)
-        budget = RowBudget(arguments.row or ENOUGH[arguments.device])
+        budget = RowSize(arguments.row or ENOUGH[arguments.device])
         engine = Engine(model, 2048, budget)
         lengths = sample_lengths(arguments.samples, arguments.median, arguments.seed)
         samples = random_samples(model.config.vocab_size, lengths, arguments.seed)
@@ -127,7 +127,7 @@ def _print_table(name: str, engine: Engine, lengths: list[int], measured: dict[s
         f"vocabulary {engine.model.config.vocab_size:,}"
     )
     print(
-        f"{device}; rows of {engine.budget.tokens:,} tokens; matmul peak {peak / 1e9:,.0f} GFLOP/s"
+        f"{device}; rows of {engine.row_size.tokens:,} tokens; matmul peak {peak / 1e9:,.0f} GFLOP/s"
         + (f", stated {stated / 1e9:,.0f}" if stated else "")
     )
     print(

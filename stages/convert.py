@@ -6,9 +6,9 @@ Out: data/selector/ (model and tokenizer), metrics/convert.json (parity with the
 
 from pathlib import Path
 
+from mygo.conversion.convert import convert
 from mygo.errors import one_sentence
 from mygo.metrics import write_metrics
-from mygo.models.convert import convert
 from mygo.params import load_params
 
 

@@ -13,27 +13,31 @@ from omegaconf import OmegaConf
 from mygo.params import Params, check_params
 
 ROOT = Path(__file__).resolve().parents[1]
-BELOW = {"errors"}
-MAY_IMPORT = {  # DESIGN: rooms below, never a sideways workflow
-    "errors": set(),
-    "params": BELOW,
-    "metrics": BELOW,
-    "workdir": BELOW,
-    "runtime": BELOW,
-    "data": BELOW | {"params", "workdir"},
-    "models": BELOW | {"params", "workdir"},
-    "selection": BELOW | {"params", "workdir", "data"},
-    "preparation": BELOW | {"params", "workdir", "data", "models"},
-    "training": BELOW | {"params", "workdir", "runtime", "data", "models"},
-    "collection": BELOW | {"params", "workdir", "runtime", "data", "models"},
-    "evaluation": BELOW | {"params", "workdir", "runtime", "data", "models"},
+GROUND = {"errors", "params", "metrics", "workdir", "runtime"}  # they import nothing of ours but each other
+BELOW = GROUND | {"data", "models", "scoring"}  # what a workflow stands on; workflows never use each other
+MAY_IMPORT = {
+    **dict.fromkeys(GROUND, GROUND),
+    "data": GROUND - {"runtime"},
+    "models": GROUND - {"runtime"},
+    "scoring": (GROUND - {"runtime"}) | {"models"},
+    "selection": (GROUND - {"runtime"}) | {"data"},
+    "preparation": BELOW,
+    "conversion": BELOW,
+    "training": BELOW,
+    "collection": BELOW,
+    "evaluation": BELOW,
 }
+TORCH = {"torch", "transformers", "peft", "accelerate"}
 FOREIGN = {
-    "data": {"torch", "transformers", "peft"},
-    "selection": {"torch", "transformers", "peft", "datasets"},
+    "params": TORCH,
+    "metrics": TORCH,
+    "workdir": TORCH,
+    "data": TORCH,
+    "selection": TORCH | {"datasets"},
     "models": {"peft", "datasets"},
+    "scoring": {"peft", "datasets"},
 }
-WORKFLOWS = ("preparation", "models", "training", "collection", "selection", "evaluation")
+WORKFLOWS = ("preparation", "conversion", "training", "collection", "selection", "evaluation")
 
 
 def sources(folder: str) -> list[Path]:

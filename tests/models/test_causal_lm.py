@@ -7,9 +7,9 @@ from transformers import AutoConfig, AutoModel, AutoModelForCausalLM
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.models.olmoe.modeling_olmoe import load_balancing_loss_func
 
+from mygo.conversion.parity import gates_held_open
 from mygo.models import FAMILIES, from_base, load_base, routing_parameters
 from mygo.models.gate import gated_blocks
-from mygo.models.parity import gates_held_open
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, OlmoeForCausalLM, 
 
 from mygo.data.mini_world import MiniWorld, build
 from mygo.params import MiniWorldParams
-from mygo.preparation.base_models import BASE_MODELS, IGNORED, build_base_models, pack_rows
+from mygo.preparation.base_models import BASE_MODELS, IGNORED, build_base_models, in_rows
 from mygo.preparation.tokenizer import train_tokenizer
 
 STEPS = 24
@@ -26,11 +26,11 @@ def built(world: MiniWorld, tmp_path_factory: pytest.TempPathFactory) -> tuple[P
 
 
 def test_rows_hold_whole_documents_and_labels_leave_out_their_first_tokens():
-    packed = pack_rows([[5, 6, 7], [8, 9], [10, 11, 12, 13, 14, 15]], length=5, pad=1)
+    packed = in_rows([[5, 6, 7], [8, 9], [10, 11, 12, 13, 14, 15]], length=5, pad=1)
     assert packed["input_ids"].tolist() == [[5, 6, 7, 8, 9], [10, 11, 12, 13, 14]]
     assert packed["position_ids"].tolist() == [[0, 1, 2, 0, 1], [0, 1, 2, 3, 4]]
     assert packed["labels"].tolist() == [[IGNORED, 6, 7, IGNORED, 9], [IGNORED, 11, 12, 13, 14]]
-    padded = pack_rows([[5, 6, 7], [8, 9, 10]], length=5, pad=1)
+    padded = in_rows([[5, 6, 7], [8, 9, 10]], length=5, pad=1)
     assert padded["input_ids"].tolist() == [[5, 6, 7, 1, 1], [8, 9, 10, 1, 1]]
     assert padded["labels"].tolist() == [[IGNORED, 6, 7, IGNORED, IGNORED], [IGNORED, 9, 10, IGNORED, IGNORED]]
 
@@ -41,7 +41,7 @@ def test_documents_of_a_row_do_not_see_each_other(name: str, world: MiniWorld):
     model = BASE_MODELS[name](train_tokenizer(world.corpus())).eval()
     documents = [[5, 6, 7, 8], [9, 10, 11, 12, 13], [14, 15]]
     with torch.no_grad():
-        packed = model(**pack_rows(documents, 12, pad=1), use_cache=False).logits[0]
+        packed = model(**in_rows(documents, 12, pad=1), use_cache=False).logits[0]
         alone = torch.cat([model(input_ids=torch.tensor([document])).logits[0] for document in documents])
     torch.testing.assert_close(packed[:11], alone, atol=1e-5, rtol=1e-5)
 
@@ -73,7 +73,7 @@ def test_folders_load_without_a_network_and_have_learnt(
         "model.safetensors"
     ]
     assert (model.config.eos_token_id, model.config.pad_token_id) == (tokenizer.eos_token_id, tokenizer.pad_token_id)
-    packed = pack_rows(tokenizer(world.corpus()[:100])["input_ids"], 256, tokenizer.pad_token_id)
+    packed = in_rows(tokenizer(world.corpus()[:100])["input_ids"], 256, tokenizer.pad_token_id)
     with torch.no_grad():
         assert model(**packed, use_cache=False).loss.item() < report[name]["loss_first"] - 0.1
 

@@ -15,18 +15,18 @@ import pyarrow as pa
 import torch
 from tqdm import tqdm
 
-from mygo.collection.answers import score_answers_alone, start_token
-from mygo.collection.budget import RowBudget
-from mygo.collection.engine import Engine
+from mygo.collection.answers_alone import score_answers_alone, start_token
+from mygo.collection.claims import Claim, Claims, by_cost
+from mygo.collection.grader import Grader
 from mygo.collection.manifest import published_from, shard_metrics, write_manifest
 from mygo.collection.shards import ShardWriter, first_bad_sample, shard_name, shard_table
-from mygo.collection.sharing import Claim, Claims, by_cost
-from mygo.collection.source import Source
 from mygo.data.encoding import Encoded, Encoder
 from mygo.data.pool import count_rows, iter_batches
 from mygo.errors import UserError
 from mygo.params import CollectParams
 from mygo.runtime import Runtime
+from mygo.scoring.engine import Engine
+from mygo.scoring.row_size import RowSize
 from mygo.workdir import hash_folder, open_workdir, publish
 
 STATISTICS_VERSION = 2  # raise it whenever the same inputs give other statistics
@@ -61,32 +61,32 @@ def collect(params: CollectParams, runtime: Runtime, warmed: Path, pool: Path, o
     another model, another pool or another version of this code never see each other's shards. Several processes claim
     shards one by one; the first one publishes when all are there, and scores what a dead process leaves.
     """
-    source = Source.of(params, warmed)
-    fingerprint = make_fingerprint(params, runtime, source, pool)
+    grader = Grader.of(params, warmed)
+    fingerprint = make_fingerprint(params, runtime, grader, pool)
     work = open_workdir("collect", fingerprint)
     if not runtime.is_main and published_from(fingerprint, out):  # the others were done before this process had started
         return {}
     shards = -(-count_rows(pool) // params.shard_size)
     order = by_cost(pool, params.shard_size, params.max_length) if runtime.processes > 1 else list(range(shards))
     claims = Claims(work, order, runtime.rank, runtime.processes)
-    _score_shards(params, runtime, source, pool, claims)
+    _score_shards(params, runtime, grader, pool, claims)
     if not runtime.is_main:
         return {}
     files = [work / shard_name(i) for i in range(shards)]
     metrics = shard_metrics(files, params)
-    write_manifest(work, files, source.text_config(), params, fingerprint)
+    write_manifest(work, files, grader.text_config(), params, fingerprint)
     _remove_leftovers(work)
     publish(work, out)
     claims.clear()
     return metrics
 
 
-def make_fingerprint(params: CollectParams, runtime: Runtime, source: Source, pool: Path) -> dict[str, Any]:
+def make_fingerprint(params: CollectParams, runtime: Runtime, grader: Grader, pool: Path) -> dict[str, Any]:
     """Everything that decides the bytes of the statistics."""
     settings = params.model_dump(exclude={"checkpoint", "dtype"})
     computed_in = {"device": runtime.device.type, "dtype": str(runtime.resolve(params.dtype))}
     return {
-        "model": source.digest(),
+        "model": grader.digest(),
         "pool": hash_folder(pool),
         "params": settings,
         "version": STATISTICS_VERSION,
@@ -95,20 +95,20 @@ def make_fingerprint(params: CollectParams, runtime: Runtime, source: Source, po
 
 
 def load_engine(
-    params: CollectParams, runtime: Runtime, source: Source, file: Path | None = None
+    params: CollectParams, runtime: Runtime, grader: Grader, file: Path | None = None
 ) -> tuple[Engine, Encoder]:
     """The model, ready to score, and its tokenizer. `file` remembers the tokens of a row."""
-    model = source.load(runtime.resolve(params.dtype)).eval()
+    model = grader.load(runtime.resolve(params.dtype)).eval()
     model.to(cast(Any, runtime.device))
-    budget = RowBudget.start(params.tokens_per_batch, model, runtime.processes, file)
-    return Engine(model, params.max_length, budget), Encoder(source.tokenizer(), params.max_length)
+    row_size = RowSize.start(params.tokens_per_batch, model, runtime.processes, file)
+    return Engine(model, params.max_length, row_size), Encoder(grader.tokenizer(), params.max_length)
 
 
-def _score_shards(params: CollectParams, runtime: Runtime, source: Source, pool: Path, claims: Claims) -> None:
+def _score_shards(params: CollectParams, runtime: Runtime, grader: Grader, pool: Path, claims: Claims) -> None:
     missing = claims.missing()
     if not missing:
         return
-    engine, encoder = load_engine(params, runtime, source, claims.work / ROW_TOKENS_FILE)
+    engine, encoder = load_engine(params, runtime, grader, claims.work / ROW_TOKENS_FILE)
     total = count_rows(pool)
     done = total - sum(min(params.shard_size, total - i * params.shard_size) for i in missing)
     _say_plan(engine, runtime, total, done)
@@ -132,7 +132,7 @@ def _say_plan(engine: Engine, runtime: Runtime, total: int, done: int) -> None:
     if runtime.is_main:
         processes = "" if runtime.processes == 1 else f", {runtime.processes} processes"
         print(
-            f"collect: {total:,} samples, {done:,} already done; rows of {engine.budget.tokens:,} tokens on "
+            f"collect: {total:,} samples, {done:,} already done; rows of {engine.row_size.tokens:,} tokens on "
             f"{runtime.device}{processes}",
             file=sys.stderr,
         )

@@ -11,13 +11,13 @@ import torch
 from tqdm import tqdm
 
 from mygo.collection.collect import COLUMNS, Shard, encode_shard, load_engine, make_fingerprint, read_shard, score_shard
-from mygo.collection.engine import Engine
+from mygo.collection.grader import Grader
 from mygo.collection.shards import TOKEN_COLUMNS, shard_name, write_shard
-from mygo.collection.source import Source
 from mygo.data.encoding import Encoder
 from mygo.data.pool import count_rows, iter_batches
 from mygo.params import CollectParams
 from mygo.runtime import Runtime
+from mygo.scoring.engine import Engine
 from mygo.workdir import workdir_of
 
 ROWS_TIMED = 3  # long, middling and short samples
@@ -40,9 +40,9 @@ class Counts:
 
 def dry_run(params: CollectParams, runtime: Runtime, warmed: Path, pool: Path) -> str:
     """A report for people. Nothing is written."""
-    source = Source.of(params, warmed)
-    engine, encoder = load_engine(params, runtime, source)
-    work = workdir_of("collect", make_fingerprint(params, runtime, source, pool))
+    grader = Grader.of(params, warmed)
+    engine, encoder = load_engine(params, runtime, grader)
+    work = workdir_of("collect", make_fingerprint(params, runtime, grader, pool))
     middle = read_shard(encoder, pool, params.shard_size, (count_rows(pool) - 1) // params.shard_size // 2)
     engine.self_test(middle.ids, middle.answers)  # first: it decides how rows are laid out
     counts = Counts()
@@ -109,10 +109,11 @@ def _report(
     mean = counts.tokens / max(1, counts.samples)
     seconds = counts.tokens_to_do / speed / runtime.processes
     device = torch.cuda.get_device_name(runtime.device) if runtime.device.type == "cuda" else runtime.device.type
+    layout = "packed" if engine.packed else "padded"
     lines = {
         "samples": f"{counts.samples:,}, of which {counts.truncated:,} are cut at {params.max_length:,} tokens",
         "tokens": f"{counts.tokens:,} ({mean:.0f} a sample, longest {counts.longest:,})",
-        "rows": f"{counts.rows:,} of up to {engine.budget.tokens:,} tokens, {'packed' if engine.packed else 'padded'}",
+        "rows": f"{counts.rows:,} of up to {engine.row_size.tokens:,} tokens, {layout}",
         "padding": f"{counts.padding / max(1, counts.tokens + counts.padding):.1%}",
         "on disk": f"about {_size(on_disk)} in {counts.shards:,} shards, {counts.shards_done:,} of them already there",
         "speed": (

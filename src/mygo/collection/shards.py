@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mygo.collection.engine import ScoredRow
+from mygo.scoring.engine import ScoredRow
 from mygo.workdir import sync_rename
 
 TOKEN_COLUMNS = ("token_nll", "gate_logits", "token_nll_answer_alone")  # one blob a sample

@@ -7,14 +7,15 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
+from mygo.data.chat import Span, Turns, render_plain
+from mygo.data.records import Message
 from mygo.errors import UserError
+from mygo.params.choices import Predict
 
-Message = dict[str, str]
-Span = tuple[int, int]  # characters, end excluded
 OPEN, CLOSE = "\ue000", "\ue001"  # private-use characters that mark where a template puts a turn's content
 
 
@@ -39,6 +40,7 @@ class Encoded:
     predicted: np.ndarray  # bool [T]
     answer: np.ndarray  # bool [T]
     truncated: bool
+    rejected: str | None = None  # why the conversation cannot be encoded; then the arrays are empty
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ class Encoder:
 
     tokenizer: Tokenizer
     max_length: int
-    predict: Literal["assistant", "full"] = "full"
+    predict: Predict = "full"
     mask_role_markers: bool = False
 
     def __post_init__(self) -> None:
@@ -80,9 +82,7 @@ class Encoder:
             for ids, offsets, (_, turns) in zip(batch["input_ids"], batch["offset_mapping"], rendered, strict=True)
         ]
 
-    def _mask(
-        self, ids_T: np.ndarray, offsets_T2: np.ndarray, turns: list[tuple[str, Span]], special: np.ndarray
-    ) -> Encoded:
+    def _mask(self, ids_T: np.ndarray, offsets_T2: np.ndarray, turns: Turns, special: np.ndarray) -> Encoded:
         is_special_T = np.isin(ids_T, special)
         content_T = np.zeros(len(ids_T), dtype=bool)
         answer_T = np.zeros(len(ids_T), dtype=bool)
@@ -106,31 +106,16 @@ def _tokens_in(offsets_T2: np.ndarray, is_special_T: np.ndarray, span: Span) -> 
     return (start_T >= span[0]) & (end_T > start_T) & ((start_T < span[1]) | ((start_T == span[1]) & is_special_T))
 
 
-def render(tokenizer: Tokenizer, messages: Sequence[Message]) -> tuple[str, list[tuple[str, Span]]]:
+def render(tokenizer: Tokenizer, messages: Sequence[Message]) -> tuple[str, Turns]:
     """The text of a conversation and where each turn's content stands in it, as (role, span)."""
     return (
-        _render_plain(messages, tokenizer.eos_token or "")
+        render_plain(messages, tokenizer.eos_token or "")
         if tokenizer.chat_template is None
         else _render_template(tokenizer, messages)
     )
 
 
-def _render_plain(messages: Sequence[Message], eos: str) -> tuple[str, list[tuple[str, Span]]]:
-    """open-instruct's format: `<|role|>\\ncontent\\n`, with the end-of-sequence token behind an assistant's content."""
-    parts: list[str] = []
-    turns: list[tuple[str, Span]] = []
-    length = 0
-    for message in messages:
-        role, content = message["role"], message["content"].strip()
-        marker = f"<|{role}|>\n"
-        text = f"{marker}{content}{eos if role == 'assistant' else ''}\n"
-        turns.append((role, (length + len(marker), length + len(marker) + len(content))))
-        parts.append(text)
-        length += len(text)
-    return "".join(parts), turns
-
-
-def _render_template(tokenizer: Tokenizer, messages: Sequence[Message]) -> tuple[str, list[tuple[str, Span]]]:
+def _render_template(tokenizer: Tokenizer, messages: Sequence[Message]) -> tuple[str, Turns]:
     """Render twice, with and without marks around the contents; the marks' places are the spans.
 
     A template that trims contents gets them trimmed beforehand, so that both renderings agree; one that rewrites them
@@ -157,10 +142,10 @@ def _take_marks(marked: str) -> tuple[str, list[Span]]:
     return "".join(texts), spans
 
 
-def _render_by_prefixes(tokenizer: Tokenizer, messages: Sequence[Message]) -> tuple[str, list[tuple[str, Span]]]:
+def _render_by_prefixes(tokenizer: Tokenizer, messages: Sequence[Message]) -> tuple[str, Turns]:
     """For templates that change contents: a turn is what it adds to the conversation before it."""
     text = tokenizer.apply_chat_template(list(messages), tokenize=False)
-    turns: list[tuple[str, Span]] = []
+    turns: Turns = []
     for i, message in enumerate(messages):
         is_answer = message["role"] == "assistant"
         before = (

@@ -1,8 +1,8 @@
 """What every gated family adds to the config of its base."""
 
-from typing import Literal
-
 from transformers import PreTrainedConfig
+
+from mygo.params.choices import Averaging, QualityLossType, TrashExpertMode
 
 
 class GatedConfig(PreTrainedConfig):
@@ -16,13 +16,11 @@ class GatedConfig(PreTrainedConfig):
 
     quality_gate_init_mean: float = 0.0
     quality_gate_init_std: float = 0.02
-    trash_expert_mode: Literal["zero", "noise", "custom"] = "zero"
+    trash_expert_mode: TrashExpertMode = "zero"
     trash_expert_module: str | None = None
-    quality_loss_type: Literal[
-        "sigmoid", "linear", "mse", "beta_moment_matching", "mean_variance_regularization", "custom"
-    ] = "sigmoid"
+    quality_loss_type: QualityLossType = "sigmoid"
     quality_loss_weight: float = 0.01
-    quality_loss_averaging: Literal["sample_wise", "token_wise"] = "sample_wise"
+    quality_loss_averaging: Averaging = "sample_wise"
     quality_loss_function: str | None = None
     quality_loss_debug: bool = False
     beta_target_mean: float = 0.5

@@ -6,15 +6,23 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from mygo.params.choices import (
+    Averaging,
+    Dtype,
+    Family,
+    Predict,
+    QualityLossType,
+    RowFormat,
+    ScoreName,
+    StrategyName,
+    TrashExpertMode,
+)
+
 Share = Annotated[float, Field(gt=0, le=1)]  # a part of something: 0 < x <= 1
 Chance = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
-
-Predict = Literal["assistant", "full"]
-ScoreName = Literal["quality", "weighted", "normalized", "raw", "perplexity", "length"]
-StrategyName = Literal["top", "cluster_round_robin", "random", "full"]
 
 
 class Section(BaseModel):
@@ -58,7 +66,7 @@ class MiniWorldParams(Section):
 class PrepareParams(Section):
     source: Literal["mini_world", "local", "hub"]
     path: str
-    format: Literal["auto", "messages", "sharegpt", "alpaca", "prompt_completion", "text"]
+    format: RowFormat
     label_column: str | None
     hub: list[HubDataset]
     warmup_ratio: Share
@@ -68,22 +76,22 @@ class PrepareParams(Section):
 
 
 class ConvertParams(Section):
-    family: Literal["select_moe", "quality_gate"]
+    family: Family
     base_model: str
     revision: str | None
-    trash_expert_mode: Literal["zero", "noise", "custom"]
+    trash_expert_mode: TrashExpertMode
     trash_expert_module: str | None
     quality_gate_init_mean: float
     quality_gate_init_std: NotNegative
-    dtype: Literal["auto", "float32", "bfloat16"]
+    dtype: Dtype
     tolerance: NotNegative
     memory_efficient: bool
 
 
 class QualityLossParams(Section):
-    type: Literal["sigmoid", "linear", "mse", "beta_moment_matching", "mean_variance_regularization", "custom"]
+    type: QualityLossType
     weight: NotNegative
-    averaging: Literal["sample_wise", "token_wise"]
+    averaging: Averaging
     function: str | None
     beta_target_mean: Chance
     beta_target_var: NotNegative
@@ -114,7 +122,7 @@ class TrainingParams(Section):
     weight_decay: NotNegative
     max_grad_norm: Positive
     gradient_checkpointing: bool
-    dtype: Literal["auto", "float32", "bfloat16"]
+    dtype: Dtype
     lora: LoraParams
 
     @model_validator(mode="after")
@@ -142,7 +150,7 @@ class CollectParams(Section):
     shard_size: Count
     tokens: bool
     answer_alone: bool
-    dtype: Literal["auto", "float32", "bfloat16"]
+    dtype: Dtype
 
     @model_validator(mode="after")
     def _a_sample_fits(self) -> "CollectParams":
@@ -182,7 +190,7 @@ class EvalParams(Section):
     merge_adapter: bool
     apply_chat_template: bool
     max_length: Annotated[int, Field(ge=8)] | None
-    dtype: Literal["auto", "float32", "bfloat16"]
+    dtype: Dtype
 
 
 class LaunchParams(Section):

@@ -29,6 +29,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from mygo.data.mini_world import EOS, MiniWorld
 from mygo.preparation.tokenizer import MAX_LENGTH, PAD, train_tokenizer
+from mygo.scoring.rows import rows_in_order
 from mygo.workdir import atomic_folder
 
 Batch = dict[str, torch.Tensor]  # input_ids, position_ids, labels: [R, T]
@@ -85,21 +86,17 @@ def build_base_models(
         return {name: job.result() for name, job in jobs.items()}
 
 
-def pack_rows(documents: Sequence[Sequence[int]], length: int, pad: int) -> Batch:
-    """Put whole documents one after the other into rows of `length` tokens, filled up with `pad`.
+def in_rows(documents: Sequence[Sequence[int]], length: int, pad: int) -> Batch:
+    """Whole documents end to end in rows of `length` tokens, filled up with `pad`.
 
     `position_ids` start anew with every document, which keeps attention inside it (given neither cache nor attention
     mask). `labels` leave out padding and each document's first token. A document longer than a row is cut.
     """
-    rows: list[list[int]] = [[]]
-    positions: list[list[int]] = [[]]
-    for document in documents:
-        if len(rows[-1]) + len(document) > length:
-            rows.append([])
-            positions.append([])
-        rows[-1].extend(document[:length])
-        positions[-1].extend(range(len(document[:length])))
-    input_ids = torch.tensor([[*row, *[pad] * (length - len(row))] for row in rows])
+    cut = [document[:length] for document in documents]
+    rows = rows_in_order([len(document) for document in cut], length)
+    ids = [[token for i in row for token in cut[i]] for row in rows]
+    positions = [[place for i in row for place in range(len(cut[i]))] for row in rows]
+    input_ids = torch.tensor([[*row, *[pad] * (length - len(row))] for row in ids])
     position_ids = torch.tensor([[*row, *range(length - len(row))] for row in positions])
     labels = input_ids.masked_fill((input_ids == pad) | (position_ids == 0), IGNORED)
     return {"input_ids": input_ids, "position_ids": position_ids, "labels": labels}
@@ -132,7 +129,7 @@ def _build_one(
 def _batches(documents: Sequence[Sequence[int]], pad: int, rng: np.random.Generator) -> Iterator[Batch]:
     """Batches without end; the documents are packed anew, in another order, every time round."""
     while True:
-        packed = pack_rows([documents[i] for i in rng.permutation(len(documents))], ROW_TOKENS, pad)
+        packed = in_rows([documents[i] for i in rng.permutation(len(documents))], ROW_TOKENS, pad)
         for start in range(0, len(packed["input_ids"]), BATCH_ROWS):
             yield {key: tensor[start : start + BATCH_ROWS] for key, tensor in packed.items()}
 

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
+from mygo.data.chat import plain_text
 from mygo.data.pool import iter_batches
 from mygo.workdir import atomic_folder
 
@@ -57,11 +58,6 @@ def write_selection(out: Path, pool: Path, scores: pa.Table, kept: np.ndarray) -
             file.writelines(_lines(pool, scores, kept))
 
 
-def render(messages: Sequence[dict[str, str]]) -> str:
-    """The conversation in the plain chat format, without end-of-sequence tokens."""
-    return "".join(f"<|{message['role']}|>\n{message['content'].strip()}\n" for message in messages)
-
-
 def _lines(pool: Path, scores: pa.Table, kept: np.ndarray) -> list[bytes]:
     place = np.full(scores.num_rows, -1)
     place[kept] = np.arange(len(kept))
@@ -86,5 +82,5 @@ def _line(record: dict[str, str | int | float | None], messages: list[dict[str, 
     provenance = {name: record[name] for name in ("source_dataset", "source_index", "id")}
     judged = {"quality_score": record["score"], "rank": record["rank"]}
     return orjson.dumps(
-        provenance | {"messages": messages, "text": render(messages)} | judged, option=orjson.OPT_APPEND_NEWLINE
+        provenance | {"messages": messages, "text": plain_text(messages)} | judged, option=orjson.OPT_APPEND_NEWLINE
     )

@@ -3,7 +3,6 @@
 import math
 import os
 import sys
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ from transformers import ProgressCallback, Trainer, TrainerCallback, TrainerCont
 from mygo.errors import UserError
 from mygo.params import TrainingParams
 from mygo.runtime import Runtime
-from mygo.workdir import atomic_folder
 
 LOG_POINTS = 50  # at most this many points on a curve
 
@@ -69,11 +67,6 @@ def _accumulation(params: TrainingParams, processes: int, stage: str) -> int:
             f"{per_step}"
         )
     return accumulation
-
-
-def output_folder(out: Path, runtime: Runtime) -> AbstractContextManager[Path]:
-    """`atomic_folder` in the process that writes; the others would take it from under it."""
-    return atomic_folder(out) if runtime.is_main else nullcontext(out)
 
 
 class FiniteLossTrainer(Trainer):

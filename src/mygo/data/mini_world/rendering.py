@@ -108,11 +108,6 @@ RENDERERS: dict[str, Callable[[list[Claim], np.random.Generator], Messages]] = {
 CLAIMS_PER_SAMPLE = {"flan_v2": 1, "cot": 1, "dolly": 1, "oasst1": 2}
 
 
-def chat_text(messages: Messages, eos: str) -> str:
-    """The conversation as the models see it: role markers, and `eos` after every answer."""
-    return "".join(f"<|{m['role']}|>\n{m['content']}{eos if m['role'] == 'assistant' else ''}\n" for m in messages)
-
-
 def _options(claim: Claim, rng: np.random.Generator) -> list[str]:
     others = [value for value in claim.fact.relation.values if value != claim.value]
     options = [claim.value, *(others[i] for i in rng.permutation(len(others))[:3])]

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from mygo.data.benchmark import Question
+from mygo.data.chat import plain_text
 from mygo.data.mini_world.exam import draw_questions
 from mygo.data.mini_world.facts import Fact, draw_facts, pick
 from mygo.data.mini_world.pool import SOURCE_SHARES, draw_samples
-from mygo.data.mini_world.rendering import CLAIMS_PER_SAMPLE, RENDERERS, chat_text, truth
+from mygo.data.mini_world.rendering import CLAIMS_PER_SAMPLE, RENDERERS, truth
 from mygo.data.mini_world.subjects import GROUPS, SUBJECTS
 from mygo.data.records import Sample
 from mygo.params import MiniWorldParams
@@ -66,7 +67,7 @@ class MiniWorld:
             yield truth(fact).sentence(rng) + EOS + "\n"
         for source in rng.choice(list(SOURCE_SHARES), size=CONVERSATIONS_PER_FACT, p=list(SOURCE_SHARES.values())):
             others = [pick(rng, self.known_facts) for _ in range(CLAIMS_PER_SAMPLE[source] - 1)]
-            yield chat_text(RENDERERS[source]([truth(f) for f in (fact, *others)], rng), EOS)
+            yield plain_text(RENDERERS[source]([truth(f) for f in (fact, *others)], rng), EOS)
 
 
 def build(params: MiniWorldParams, seed: int) -> MiniWorld:

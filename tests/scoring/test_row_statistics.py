@@ -6,15 +6,15 @@ import torch
 
 from mygo.collection import attention
 from mygo.collection import nll as nll_module
-from mygo.collection.cpu_kernels import CpuKernels
-from mygo.collection.experts import use_cpu_experts
-from mygo.collection.forward import score_row
-from mygo.collection.nll import tiled_nll
-from mygo.collection.packing import pack_rows
-from mygo.collection.segments import segment_softmax, segment_sum
-from mygo.collection.selftest import compare_with_one_by_one
 from mygo.errors import UserError
 from mygo.models.checkpoints import load_checkpoint
+from mygo.scoring.cpu.experts import use_cpu_experts
+from mygo.scoring.cpu.kernels import CpuKernels
+from mygo.scoring.nll import tiled_nll
+from mygo.scoring.row_statistics import score_row
+from mygo.scoring.rows import rows_by_length
+from mygo.scoring.segments import segment_softmax, segment_sum
+from mygo.scoring.self_test import compare_with_one_by_one
 
 LENGTHS = [7, 7, 5, 2, 1]
 
@@ -101,10 +101,10 @@ def test_segments_by_hand():
 
 def test_rows_keep_the_budget_and_every_sample():
     lengths = [5, 9, 1, 1, 7, 30, 2]
-    rows = pack_rows(lengths, 10)
+    rows = rows_by_length(lengths, 10)
     assert sorted(i for row in rows for i in row) == list(range(7))
     assert [sum(lengths[i] for i in row) for row in rows] == [30, 9, 7, 9]  # the long one alone; then 9 | 7 | 5 2 1 1
-    assert rows == pack_rows(lengths, 10)
+    assert rows == rows_by_length(lengths, 10)
 
 
 def test_padded_rows_say_what_packed_ones_do(model):

@@ -6,9 +6,9 @@ import torch
 from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel
 
-from mygo.collection.cpu_kernels import CpuKernels
-from mygo.collection.forward import score_row
 from mygo.errors import UserError
+from mygo.scoring.cpu.kernels import CpuKernels
+from mygo.scoring.row_statistics import score_row
 
 TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 0.1, torch.float16: 0.02}  # nats, mean NLL of a sample
 SAMPLES, LONGEST = 4, 64  # few tokens: the library's forward holds all logits

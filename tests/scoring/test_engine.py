@@ -23,11 +23,11 @@ from transformers import (
 )
 
 from mygo.collection import engine as module
-from mygo.collection.answers import answers_alone, score_answers_alone
-from mygo.collection.budget import RowBudget, tokens_that_fit
-from mygo.collection.engine import Engine
+from mygo.collection.answers_alone import answers_alone, score_answers_alone
 from mygo.data.encoding import Encoded
 from mygo.errors import UserError
+from mygo.scoring.engine import Engine
+from mygo.scoring.row_size import RowSize, tokens_that_fit
 
 SHAPE = {
     "vocab_size": 101,
@@ -56,7 +56,7 @@ LENGTHS = [3, 30, 1, 12, 12, 25, 2]
 
 def make(name: str, tokens: int = 40) -> Engine:
     torch.manual_seed(0)
-    return Engine(NOT_GATED[name]().eval(), 48, RowBudget(tokens))
+    return Engine(NOT_GATED[name]().eval(), 48, RowSize(tokens))
 
 
 def texts(lengths=LENGTHS):
@@ -135,19 +135,19 @@ def out_of_memory_above(limit: int, calls: list[int]):
 def test_out_of_memory_halves_the_row_and_loses_no_sample(monkeypatch, tmp_path, capsys):
     engine, (ids, answers) = make("llama", tokens=64), texts()
     whole = nll_of(engine, ids, answers)
-    engine.budget.file = tmp_path / "tokens.json"
+    engine.row_size.file = tmp_path / "tokens.json"
     calls: list[int] = []
     monkeypatch.setattr(module, "score_row", out_of_memory_above(32, calls))
     halved = nll_of(engine, ids, answers)
     # rows of at most 64: 30 + 25 fail with 55 tokens, so from here on rows of at most 27: 30 | 25 | 12 + 12 + 3 | 2 + 1
     assert calls == [55, 30, 25, 27, 3]
-    assert engine.budget.tokens == json.loads((tmp_path / "tokens.json").read_text()) == 27
+    assert engine.row_size.tokens == json.loads((tmp_path / "tokens.json").read_text()) == 27
     assert "out of memory in a row of 55 tokens; going on with rows of 27" in capsys.readouterr().err
     assert sorted(halved) == sorted(whole)
     for i in whole:
         torch.testing.assert_close(halved[i], whole[i], atol=1e-5, rtol=0)
     assert (
-        RowBudget.start(64, engine.model, 1, tmp_path / "tokens.json").tokens == 27
+        RowSize.start(64, engine.model, 1, tmp_path / "tokens.json").tokens == 27
     )  # the next run begins with what this one learnt
 
 
@@ -173,11 +173,11 @@ def test_other_errors_are_not_taken_for_a_lack_of_memory(monkeypatch):
 REAL_LACK = """
 import resource, torch
 from transformers import LlamaConfig, LlamaForCausalLM
-from mygo.collection.budget import RowBudget
-from mygo.collection.engine import Engine
+from mygo.scoring.row_size import RowSize
+from mygo.scoring.engine import Engine
 torch.set_num_threads(1)
 model = LlamaForCausalLM(LlamaConfig(vocab_size=64, hidden_size=512, intermediate_size=8192, num_hidden_layers=1,
-num_attention_heads=4)) engine = Engine(model.eval(), 64, RowBudget(2**13))
+num_attention_heads=4)) engine = Engine(model.eval(), 64, RowSize(2**13))
 ids = [torch.arange(64) % 60 for _ in range(2**7)]
 answers = [torch.ones(64, dtype=torch.bool) for _ in ids]
 engine.self_test(ids, answers)
@@ -185,7 +185,7 @@ used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + 2**28, resource.RLIM_INFINITY))
 rows = engine.score(ids, answers)
 assert sorted(i for members, _ in rows for i in members) == list(range(len(ids)))
-print(engine.budget.tokens)
+print(engine.row_size.tokens)
 """
 
 

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from mygo.collection.engine import Engine
 from mygo.data.encoding import Encoded
 from mygo.errors import UserError
+from mygo.scoring.engine import Engine
 
 
 def start_token(tokenizer: PreTrainedTokenizerBase) -> int:

@@ -12,7 +12,7 @@ from torch.nn.attention.varlen import varlen_attn
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, PreTrainedModel
 
-from mygo.collection.cpu_attention import attend_in_blocks, suits_blocks
+from mygo.scoring.cpu.attention import attend_in_blocks, suits_blocks
 
 NAME = "mygo_packed"
 

@@ -7,10 +7,10 @@ from transformers import Gemma2Config, Gemma2ForCausalLM, GPT2Config, GPT2LMHead
 from transformers.models.gpt_neox import modeling_gpt_neox
 from transformers.models.llama import modeling_llama
 
-from mygo.collection.attention import Segments, packed_attention
-from mygo.collection.cpu_attention import suits_blocks
-from mygo.collection.cpu_kernels import CpuKernels, rms_norm, rotate, silu_times_, swiglu
-from mygo.collection.nll import online_logsumexp, plain_logsumexp
+from mygo.scoring.attention import Segments, packed_attention
+from mygo.scoring.cpu.attention import suits_blocks
+from mygo.scoring.cpu.kernels import CpuKernels, rms_norm, rotate, silu_times_, swiglu
+from mygo.scoring.nll import online_logsumexp, plain_logsumexp
 
 SHAPE = {
     "vocab_size": 101,

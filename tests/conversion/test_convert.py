@@ -8,11 +8,11 @@ import torch
 from safetensors.torch import save_file
 from transformers import AutoTokenizer
 
-import mygo.models.convert
+import mygo.conversion.convert
+from mygo.conversion.convert import convert
+from mygo.conversion.parity import compare_files, compare_models
 from mygo.errors import UserError
 from mygo.models import load_base, load_selector
-from mygo.models.convert import convert
-from mygo.models.parity import compare_files, compare_models
 
 
 def fuse_experts(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -114,7 +114,7 @@ def test_fused_and_separate_experts_compare_part_by_part(bases, make_params, tmp
 
 
 def test_memory_efficient_compares_files_and_no_logits(case, make_params, tmp_path, monkeypatch, read_tensors):
-    monkeypatch.setattr(mygo.models.convert, "load_base", None)  # the base is never loaded as a model of its own
+    monkeypatch.setattr(mygo.conversion.convert, "load_base", None)  # the base is never loaded as a model of its own
     metrics = convert(make_params(case.family, case.base, memory_efficient=True), 0, tmp_path / "selector")
     assert metrics["logits_max_abs_difference"] is None
     assert metrics["tensors_compared"] == len(read_tensors(case.base))
@@ -223,14 +223,14 @@ def test_logits_that_differ_fail_though_all_tensors_agree(case, make_params, tmp
 
 @pytest.mark.parametrize("memory_efficient", [False, True])
 def test_a_failing_conversion_leaves_nothing(case, make_params, tmp_path, monkeypatch, memory_efficient):
-    from_base = mygo.models.convert.from_base
+    from_base = mygo.conversion.convert.from_base
 
     def tampered(*args, **kwargs):
         model = from_base(*args, **kwargs)
         torch.nn.init.ones_(model.model.layers[0].self_attn.k_proj.weight)
         return model
 
-    monkeypatch.setattr(mygo.models.convert, "from_base", tampered)
+    monkeypatch.setattr(mygo.conversion.convert, "from_base", tampered)
     with pytest.raises(UserError, match=r"k_proj\.weight differs by"):
         convert(make_params(case.family, case.base, memory_efficient=memory_efficient), 0, tmp_path / "selector")
     assert list(tmp_path.iterdir()) == []

@@ -11,24 +11,24 @@ from accelerate.utils.memory import should_reduce_batch_size
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from mygo.collection.attention import NAME, why_not_packed
-from mygo.collection.budget import RowBudget
-from mygo.collection.cpu_kernels import CpuKernels
-from mygo.collection.experts import use_cpu_experts
-from mygo.collection.forward import RowStatistics, score_row
-from mygo.collection.packing import pack_rows
-from mygo.collection.selftest import compare_with_one_by_one
 from mygo.errors import UserError
+from mygo.scoring.attention import NAME, why_not_packed
+from mygo.scoring.cpu.experts import use_cpu_experts
+from mygo.scoring.cpu.kernels import CpuKernels
+from mygo.scoring.row_size import RowSize
+from mygo.scoring.row_statistics import RowStatistics, score_row
+from mygo.scoring.rows import rows_by_length
+from mygo.scoring.self_test import compare_with_one_by_one
 
 ScoredRow = tuple[list[int], RowStatistics]  # which samples a row held, and their statistics on the CPU
 
 
 class Engine:
-    """Packed scoring where the model allows it, else padded; `budget` says how many tokens a row holds."""
+    """Packed scoring where the model allows it, else padded; `row_size` says how many tokens a row holds."""
 
-    def __init__(self, model: PreTrainedModel, max_length: int, budget: RowBudget) -> None:
+    def __init__(self, model: PreTrainedModel, max_length: int, row_size: RowSize) -> None:
         self.model = model.eval()
-        self.budget = budget
+        self.row_size = row_size
         self.gated = "gate_scores" in (model.get_decoder()._can_record_outputs or {})
         self.attention = str(model.config._attn_implementation)  # the library's own
         use_cpu_experts(model)
@@ -100,7 +100,7 @@ class Engine:
         none.
         """
         kept = [i for i in among if lengths[i]]
-        packed = pack_rows([lengths[i] for i in kept], self.budget.tokens, padded=not self.packed)
+        packed = rows_by_length([lengths[i] for i in kept], self.row_size.tokens, padded=not self.packed)
         return [[kept[i] for i in row] for row in packed]
 
     def _try_row(self, samples: list[Tensor], answers: list[Tensor], gated: bool) -> RowStatistics | None:
@@ -122,7 +122,7 @@ class Engine:
         gc.collect()
         if self.model.device.type == "cuda":
             torch.cuda.empty_cache()
-        self.budget.halve(sum(lengths) if self.packed else max(lengths) * len(lengths))
+        self.row_size.halve(sum(lengths) if self.packed else max(lengths) * len(lengths))
 
     def _say_padded(self, reason: str) -> None:
         print(

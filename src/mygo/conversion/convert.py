@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Any
 
+from mygo.conversion.parity import Parity, base_folder, compare_files, compare_models
 from mygo.models.base import load_base, load_tokenizer
 from mygo.models.gate import QualityGate
 from mygo.models.loading import check_family, from_base, load_selector
-from mygo.models.parity import Parity, base_folder, compare_files, compare_models
 from mygo.params import ConvertParams
 from mygo.workdir import atomic_folder
 

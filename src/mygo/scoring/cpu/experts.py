@@ -10,7 +10,7 @@ from torch.nn.functional import embedding_bag
 from transformers import PreTrainedModel
 from transformers.integrations.moe import ExpertsInterface, _default_apply_gate
 
-from mygo.collection.cpu_kernels import is_silu, silu_times_
+from mygo.scoring.cpu.kernels import is_silu, silu_times_
 
 NAME = "mygo_cpu"
 

@@ -12,10 +12,8 @@ from torch.nn.functional import linear
 # Tokens and vocabulary entries of a tile of logits: 2 MiB in float32 stay in a CPU core's cache, a GPU wants larger
 # ones.
 TILE = {"cpu": (1024, 512), "cuda": (8192, 16384)}
-FAR, LEAST = (
-    40.0,
-    1e-25,
-)  # logits further from zero are shifted; smaller sums of exponentials may have lost terms that count
+FAR = 40.0  # logits further from zero are shifted
+LEAST = 1e-25  # smaller sums of exponentials may have lost terms that count
 
 
 def tiled_nll(hidden_MD: torch.Tensor, targets_M: torch.Tensor, head: nn.Linear) -> torch.Tensor:

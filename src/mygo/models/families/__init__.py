@@ -7,8 +7,8 @@ from transformers.conversion_mapping import get_checkpoint_conversion_mapping, r
 
 from mygo.models.causal_lm import GatedCausalLM, GatedPreTrained
 from mygo.models.config import GatedConfig
-from mygo.models.quality_gate import QualityGateConfig, QualityGateForCausalLM, QualityGateModel
-from mygo.models.select_moe import SelectMoeConfig, SelectMoeForCausalLM, SelectMoeModel
+from mygo.models.families.quality_gate import QualityGateConfig, QualityGateForCausalLM, QualityGateModel
+from mygo.models.families.select_moe import SelectMoeConfig, SelectMoeForCausalLM, SelectMoeModel
 
 
 @dataclass(frozen=True)

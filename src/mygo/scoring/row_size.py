@@ -20,7 +20,7 @@ SHARE_OF_FREE_MEMORY = 0.5
 
 
 @dataclass
-class RowBudget:
+class RowSize:
     """The tokens of a row. `file` keeps what a run has learnt for the run that goes on after it."""
 
     tokens: int
@@ -29,7 +29,7 @@ class RowBudget:
     @classmethod
     def start(
         cls, wanted: int | Literal["auto"], model: PreTrainedModel, processes: int, file: Path | None
-    ) -> "RowBudget":
+    ) -> "RowSize":
         """What is wanted, or what the memory holds, but no more than an earlier run on the same work found to fit."""
         tokens = tokens_that_fit(model, processes) if wanted == "auto" else wanted
         learnt = json.loads(file.read_text()) if file is not None and file.exists() else tokens

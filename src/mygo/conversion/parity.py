@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -118,7 +119,11 @@ def _failure(what: str) -> UserError:
 
 
 def _readers(state: Mapping[str, Tensor]) -> dict[str, Read]:
-    return {name: lambda tensor=tensor: tensor for name, tensor in state.items()}
+    return {name: partial(_itself, tensor) for name, tensor in state.items()}
+
+
+def _itself(tensor: Tensor) -> Tensor:
+    return tensor
 
 
 def _file_readers(folder: Path) -> dict[str, Read]:
@@ -141,12 +146,12 @@ def _tensor_readers(path: Path, name: str, shape: list[int]) -> dict[str, Read]:
     """gate_up_proj [E, 2I, D] holds gate_proj above up_proj, each [E, I, D]; down_proj is [E, D, I]."""
     prefix, _, fused = name.rpartition(".")
     if not prefix.endswith(".experts") or fused not in ("gate_up_proj", "down_proj"):
-        return {name: lambda: _read(path, name, ...)}
+        return {name: partial(_read, path, name, ...)}
     parts = {"down_proj": slice(None)}
     if fused == "gate_up_proj":
         parts = {"gate_proj": slice(0, shape[1] // 2), "up_proj": slice(shape[1] // 2, None)}
     return {
-        f"{prefix}.{expert}.{part}.weight": lambda expert=expert, rows=rows: _read(path, name, (expert, rows))
+        f"{prefix}.{expert}.{part}.weight": partial(_read, path, name, (expert, rows))
         for expert in range(shape[0])
         for part, rows in parts.items()
     }

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from mygo.collection.claims import Claims, by_cost
 from mygo.collection.collect import collect
-from mygo.collection.sharing import Claims, by_cost
 from mygo.params import CollectParams
 from mygo.runtime import Runtime
 

@@ -1,9 +1,12 @@
-"""Rows of a token budget, filled from samples sorted by length. Packed samples lie end to end and need no padding."""
+"""Rows of a given number of tokens, filled from samples by their length or in the order they come.
+
+Packed samples lie end to end and need no padding.
+"""
 
 from collections.abc import Sequence
 
 
-def pack_rows(lengths: Sequence[int], tokens_per_row: int, *, padded: bool = False) -> list[list[int]]:
+def rows_by_length(lengths: Sequence[int], tokens_per_row: int, *, padded: bool = False) -> list[list[int]]:
     """Indices of the samples of each row, long samples first; a row holds at most `tokens_per_row` tokens, its padding
     included.
 
@@ -21,4 +24,17 @@ def pack_rows(lengths: Sequence[int], tokens_per_row: int, *, padded: bool = Fal
             used, cost = 0, lengths[i]
         rows[-1].append(i)
         used += cost
+    return rows
+
+
+def rows_in_order(lengths: Sequence[int], tokens_per_row: int) -> list[list[int]]:
+    """The same, filled in the order of the samples: in training a row must not tell how long they are."""
+    rows: list[list[int]] = [[]]
+    used = 0
+    for i, length in enumerate(lengths):
+        if used + length > tokens_per_row and rows[-1]:
+            rows.append([])
+            used = 0
+        rows[-1].append(i)
+        used += length
     return rows

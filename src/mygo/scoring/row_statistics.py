@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel
 
-from mygo.collection.attention import Segments
-from mygo.collection.nll import tiled_nll
-from mygo.collection.segments import segment_softmax, segment_sum
+from mygo.scoring.attention import Segments
+from mygo.scoring.nll import tiled_nll
+from mygo.scoring.segments import segment_softmax, segment_sum
 
 
 @dataclass

@@ -18,7 +18,7 @@ KEY = "collect.base_model"
 
 
 @dataclass(frozen=True)
-class Source:
+class Grader:
     """A folder or hub id; `warmed` if it is a selector's checkpoint."""
 
     name: str
@@ -26,7 +26,7 @@ class Source:
     warmed: bool
 
     @classmethod
-    def of(cls, params: CollectParams, warmed: Path) -> "Source":
+    def of(cls, params: CollectParams, warmed: Path) -> "Grader":
         """What `collect.base_model` names, or the epoch that `collect.checkpoint` says. Raises `UserError` if it is not
         there.
         """

@@ -1,0 +1,1 @@
+"""Conversion: a base model in, a selector out, and the proof that nothing but the gates was added."""

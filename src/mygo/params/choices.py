@@ -1,0 +1,16 @@
+"""The choices of every parameter that takes a name, stated once.
+
+The schema, the models' config and the registries read them. A test holds each registry against its choices.
+"""
+
+from typing import Literal
+
+Dtype = Literal["auto", "float32", "bfloat16"]
+RowFormat = Literal["auto", "messages", "sharegpt", "alpaca", "prompt_completion", "text"]
+Family = Literal["select_moe", "quality_gate"]
+TrashExpertMode = Literal["zero", "noise", "custom"]
+QualityLossType = Literal["sigmoid", "linear", "mse", "beta_moment_matching", "mean_variance_regularization", "custom"]
+Averaging = Literal["sample_wise", "token_wise"]
+Predict = Literal["assistant", "full"]
+ScoreName = Literal["quality", "weighted", "normalized", "raw", "perplexity", "length"]
+StrategyName = Literal["top", "cluster_round_robin", "random", "full"]

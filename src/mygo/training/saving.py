@@ -1,0 +1,62 @@
+"""What training leaves: the folder it appears in, a checkpoint for every epoch of the warm-up, and their digests."""
+
+import json
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import (
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
+
+from mygo.models.checkpoints import checkpoint_digest, save_checkpoint, save_trained_only
+from mygo.params import WarmupParams
+from mygo.runtime import Runtime
+from mygo.training.trainable import merged_state, trained_names
+from mygo.workdir import atomic_folder
+
+
+def output_folder(out: Path, runtime: Runtime) -> AbstractContextManager[Path]:
+    """`atomic_folder` in the process that writes; the others would take it from under it."""
+    return atomic_folder(out) if runtime.is_main else nullcontext(out)
+
+
+class SaveEveryEpoch(TrainerCallback):
+    """A checkpoint in `epoch_N` at the end of every epoch."""
+
+    def __init__(
+        self, folder: Path, tokenizer: PreTrainedTokenizerBase, params: WarmupParams, dtype: torch.dtype
+    ) -> None:
+        self.folder, self.tokenizer, self.params, self.dtype = folder, tokenizer, params, dtype
+
+    def on_epoch_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        if not state.is_world_process_zero:
+            return
+        model: PreTrainedModel = kwargs["model"]
+        folder = self.folder / f"epoch_{round(state.epoch or 0)}"
+        tensors = merged_state(model, self.dtype)
+        if self.params.save == "complete":
+            save_checkpoint(model, tensors, self.tokenizer, folder)
+        else:
+            trained = set(trained_names(model))
+            save_trained_only(
+                model,
+                {name: x for name, x in tensors.items() if name in trained},
+                self.tokenizer,
+                folder,
+                "../../selector",
+            )
+
+
+def write_digests(folder: Path) -> None:
+    """What each checkpoint is, so that `select` can tell statistics of another model."""
+    digests = {epoch.name: checkpoint_digest(epoch) for epoch in sorted(folder.glob("epoch_*"))}
+    (folder / "digests.json").write_text(json.dumps(digests, indent=1, sort_keys=True) + "\n")
