@@ -2,8 +2,8 @@
 
 In:  data/warmed/, data/selector/ (for checkpoints of the trained tensors alone), data/pool/
 Out: data/statistics/ (Parquet shards and manifest.json), metrics/collect.json
-`--dry-run` prints what it would cost and writes nothing; `--worker` helps a run that another process or machine has
-begun.
+`--dry-run` prints what it would cost and writes nothing; `--worker` helps a run that
+another process or machine has begun.
 """
 
 import argparse
@@ -16,17 +16,9 @@ from mygo.params import load_params
 
 @one_sentence
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m stages.collect", description="Grade the pool, one forward pass per sample."
-    )
-    parser.add_argument(
-        "--dry-run", action="store_true", help="print samples, tokens, rows, bytes and time, and write nothing"
-    )
-    parser.add_argument(
-        "--worker",
-        action="store_true",
-        help="score what nobody else is scoring, and leave publishing to the run that DVC started",
-    )
+    parser = argparse.ArgumentParser(prog="python -m stages.collect", description="Grade the pool.")
+    parser.add_argument("--dry-run", action="store_true", help="print what it would cost, and write nothing")
+    parser.add_argument("--worker", action="store_true", help="help a run that another process or machine has begun")
     arguments = parser.parse_args()
     params = load_params()
     from mygo.collection.collect import collect

@@ -253,16 +253,16 @@ def test_a_checkpoint_that_is_not_there_is_named(tiny_selector, pool, tmp_path):
 
 def test_a_model_that_says_nan_stops_the_stage(tiny_selector, pool, tmp_path, monkeypatch):
     from mygo.collection import collect as module
-    from mygo.collection import source
+    from mygo.collection import grader
 
-    load = source.load_checkpoint
+    load = grader.load_checkpoint
 
     def broken(*args, **kwargs):
         model = load(*args, **kwargs)
         torch.nn.init.constant_(model.lm_head.weight, float("nan"))
         return model
 
-    monkeypatch.setattr(source, "load_checkpoint", broken)
+    monkeypatch.setattr(grader, "load_checkpoint", broken)
     monkeypatch.setattr(module.Engine, "self_test", lambda *args: 0.0)
     with pytest.raises(UserError, match="not finite"):
         collect(PARAMS, CPU, tiny_selector.parent, pool, tmp_path / "out")

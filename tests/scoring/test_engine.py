@@ -22,10 +22,10 @@ from transformers import (
     Qwen3ForCausalLM,
 )
 
-from mygo.collection import engine as module
 from mygo.collection.answers_alone import answers_alone, score_answers_alone
 from mygo.data.encoding import Encoded
 from mygo.errors import UserError
+from mygo.scoring import engine as module
 from mygo.scoring.engine import Engine
 from mygo.scoring.row_size import RowSize, tokens_that_fit
 

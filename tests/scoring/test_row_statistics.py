@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from mygo.collection import attention
-from mygo.collection import nll as nll_module
 from mygo.errors import UserError
 from mygo.models.checkpoints import load_checkpoint
+from mygo.scoring import attention
+from mygo.scoring import nll as nll_module
 from mygo.scoring.cpu.experts import use_cpu_experts
 from mygo.scoring.cpu.kernels import CpuKernels
 from mygo.scoring.nll import tiled_nll

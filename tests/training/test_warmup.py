@@ -11,8 +11,10 @@ from mygo.errors import UserError
 from mygo.models.checkpoints import load_checkpoint
 from mygo.params import WarmupParams
 from mygo.runtime import Runtime
-from mygo.training.trainer import output_folder
-from mygo.training.warmup import WarmupTrainer, make_trainable, merged_state, warm_up
+from mygo.training.objectives import WarmupTrainer
+from mygo.training.output import output_folder
+from mygo.training.trainable import make_trainable, merged_state
+from mygo.training.warmup import warm_up
 
 CPU = Runtime(torch.device("cpu"), torch.float32, 0, 1)
 

@@ -17,7 +17,7 @@ from mygo.params import FinetuneParams
 from mygo.runtime import Runtime
 from mygo.training.dataset import BATCH, ConversationDataset, PadCollator, encoder_for, pad_token_id
 from mygo.training.lora import lora_config
-from mygo.training.saving import output_folder
+from mygo.training.output import output_folder
 from mygo.training.trainer import FiniteLossTrainer, LiveCallback, StartMessage, training_arguments
 
 

@@ -1,7 +1,6 @@
-"""What training leaves: the folder it appears in, a checkpoint for every epoch of the warm-up, and their digests."""
+"""What the warm-up leaves: a checkpoint for every epoch, and their digests."""
 
 import json
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +16,7 @@ from transformers import (
 
 from mygo.models.checkpoints import checkpoint_digest, save_checkpoint, save_trained_only
 from mygo.params import WarmupParams
-from mygo.runtime import Runtime
 from mygo.training.trainable import merged_state, trained_names
-from mygo.workdir import atomic_folder
-
-
-def output_folder(out: Path, runtime: Runtime) -> AbstractContextManager[Path]:
-    """`atomic_folder` in the process that writes; the others would take it from under it."""
-    return atomic_folder(out) if runtime.is_main else nullcontext(out)
 
 
 class SaveEveryEpoch(TrainerCallback):

@@ -16,7 +16,8 @@ from mygo.params import WarmupParams
 from mygo.runtime import Runtime
 from mygo.training.dataset import BATCH, ConversationDataset, PadCollator, encoder_for, pad_token_id
 from mygo.training.objectives import WarmupTrainer, configure_losses, good_ratio_rows
-from mygo.training.saving import SaveEveryEpoch, output_folder, write_digests
+from mygo.training.output import output_folder
+from mygo.training.saving import SaveEveryEpoch, write_digests
 from mygo.training.trainable import make_trainable
 from mygo.training.trainer import LiveCallback, StartMessage, training_arguments
 
