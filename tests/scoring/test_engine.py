@@ -177,7 +177,8 @@ from mygo.scoring.row_size import RowSize
 from mygo.scoring.engine import Engine
 torch.set_num_threads(1)
 model = LlamaForCausalLM(LlamaConfig(vocab_size=64, hidden_size=512, intermediate_size=8192, num_hidden_layers=1,
-num_attention_heads=4)) engine = Engine(model.eval(), 64, RowSize(2**13))
+num_attention_heads=4))
+engine = Engine(model.eval(), 64, RowSize(2**13))
 ids = [torch.arange(64) % 60 for _ in range(2**7)]
 answers = [torch.ones(64, dtype=torch.bool) for _ in ids]
 engine.self_test(ids, answers)
