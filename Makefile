@@ -1,6 +1,6 @@
-# make repro  the whole pipeline on the mini world      make test  all tests
-# make lint   style and types                           make plots the plots as a page (make pictures: as PNG)
-# make bench  speed against other loops and libraries
+# make repro  the whole pipeline on the mini world      make test       the tests that take seconds (`pytest` runs all)
+# make lint   style and types                           make test-slow  the tests that take minutes
+# make bench  speed against other loops and libraries   make plots      the plots as a page (make pictures: as PNG)
 # Every target makes the environment first, and only where it is missing or out of date.
 PYTHON ?= python3
 VENV := .venv
@@ -10,7 +10,7 @@ STAMP := $(VENV)/.installed
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: env repro test test-fast lint bench plots pictures clean
+.PHONY: env repro test test-slow lint bench plots pictures clean
 
 env: $(STAMP)
 
@@ -24,11 +24,12 @@ $(STAMP): pyproject.toml constraints.txt
 repro: $(STAMP)
 	dvc repro
 
+# Two workers of one thread each, on two cores. A file stays with one worker, so that what its tests share is made once.
 test: $(STAMP)
-	pytest
+	OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile -m "not slow"
 
-test-fast: $(STAMP)
-	pytest -m "not slow"
+test-slow: $(STAMP)
+	pytest -m slow
 
 lint: $(STAMP)
 	ruff check .

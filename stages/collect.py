@@ -6,20 +6,21 @@ Out: data/statistics/ (Parquet shards and manifest.json), metrics/collect.json
 another process or machine has begun.
 """
 
-import argparse
 from pathlib import Path
 
 from mygo.errors import one_sentence
+from mygo.launch.arguments import parse_arguments
 from mygo.metrics import write_metrics
 from mygo.params import load_params
 
 
 @one_sentence
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m stages.collect", description="Grade the pool.")
-    parser.add_argument("--dry-run", action="store_true", help="print what it would cost, and write nothing")
-    parser.add_argument("--worker", action="store_true", help="help a run that another process or machine has begun")
-    arguments = parser.parse_args()
+    arguments = parse_arguments(
+        __doc__,
+        dry_run="print what it would cost, and write nothing",
+        worker="help a run that another process or machine has begun",
+    )
     params = load_params()
     from mygo.collection.collect import collect
     from mygo.collection.dry_run import dry_run

@@ -1,17 +1,16 @@
 """Evaluate the fine-tuned target and its base side by side with lm-eval.
 
-In:  `finetune.base_model`, data/adapter (PEFT), data/benchmark (MMLU-format questions), the section `eval` of
-params.yaml
+In:  `finetune.base_model`, data/adapter (PEFT), data/benchmark (MMLU-format questions), the section `eval`
 Out: data/eval (lm-eval's results and the outcome of every question), metrics/eval.json (accuracy of both, gain,
-standard
-     errors), plots/eval/subjects.csv (accuracy of both by subject)
+     standard errors), plots/eval/subjects.csv (accuracy of both by subject)
 
-Run `python -m stages.eval`, or `accelerate launch -m stages.eval` to share the questions among devices.
+`python -m mygo.launch eval` shares the questions among `launch.num_processes`.
 """
 
 from pathlib import Path
 
 from mygo.errors import one_sentence
+from mygo.launch.arguments import parse_arguments
 from mygo.metrics import write_metrics, write_plot
 from mygo.params import load_params
 
@@ -34,4 +33,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    parse_arguments(__doc__)
     main()

@@ -7,6 +7,7 @@ Out: data/adapter/ (PEFT format), metrics/finetune.json, plots/finetune/ (loss c
 from pathlib import Path
 
 from mygo.errors import one_sentence
+from mygo.launch.arguments import parse_arguments
 from mygo.metrics import write_metrics
 from mygo.params import load_params
 
@@ -31,4 +32,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    parse_arguments(__doc__)
     main()

@@ -9,17 +9,19 @@ import logging
 from pathlib import Path
 
 from mygo.errors import one_sentence
+from mygo.launch.arguments import parse_arguments
 from mygo.metrics import write_metrics, write_plot
 from mygo.params import load_params
-from mygo.selection.provenance import check_model
-from mygo.selection.run import select
-from mygo.selection.statistics import open_statistics
 
 
 @one_sentence
 def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     params = load_params()
+    from mygo.selection.provenance import check_model
+    from mygo.selection.run import select
+    from mygo.selection.statistics import open_statistics
+
     check_model(open_statistics(Path("data/statistics")), Path("data/warmed/digests.json"), params.collect)
     result = select(params.select, params.seed, Path("data/statistics"), Path("data/pool"), Path("data/selected"))
     write_metrics("metrics/select.json", result.metrics)
@@ -28,4 +30,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    parse_arguments(__doc__)
     main()

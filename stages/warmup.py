@@ -8,6 +8,7 @@ layer)
 from pathlib import Path
 
 from mygo.errors import one_sentence
+from mygo.launch.arguments import parse_arguments
 from mygo.metrics import write_metrics, write_plot
 from mygo.params import load_params
 
@@ -34,4 +35,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    parse_arguments(__doc__)
     main()

@@ -48,7 +48,15 @@ def _walk(item: Task | Group) -> Iterator[tuple[str, Task | Group]]:
         yield from _walk(child)
 
 
-def _load_by_name(name: str, manager: TaskManager) -> list[Task | Group]:
+def check_names(names: Sequence[str]) -> None:
+    """Raise `UserError` for a name that lm-eval does not know; those of `mmlu` are not looked at."""
+    manager = TaskManager()
+    for name in names:
+        if name != "mmlu" and not name.startswith("mmlu_"):
+            _check_name(name, manager)
+
+
+def _check_name(name: str, manager: TaskManager) -> None:
     entry = manager.task_index.get(name)
     if entry is None:
         close = difflib.get_close_matches(name, manager.all_tasks, n=3)
@@ -58,6 +66,10 @@ def _load_by_name(name: str, manager: TaskManager) -> list[Task | Group]:
         )
     if (entry.cfg or {}).get("unsafe_code"):  # before loading, which may already run such code
         raise _runs_unsafe_code(name)
+
+
+def _load_by_name(name: str, manager: TaskManager) -> list[Task | Group]:
+    _check_name(name, manager)
     try:
         loaded = manager.load([name])
     except (OSError, ValueError, RuntimeError, ImportError) as error:

@@ -14,3 +14,4 @@ Averaging = Literal["sample_wise", "token_wise"]
 Predict = Literal["assistant", "full"]
 ScoreName = Literal["quality", "weighted", "normalized", "raw", "perplexity", "length"]
 StrategyName = Literal["top", "cluster_round_robin", "random", "full"]
+MINI_BASE_MODELS = ("olmoe", "qwen3")  # what prepare pretrains for the mini world, below data/base

@@ -25,7 +25,9 @@ def load_params(path: str | Path = "params.yaml") -> Params:
         )  # reads 1e-05 as a number, which plain YAML 1.1 does not
     except FileNotFoundError:
         raise UserError(f"{path}: not found; run stages from the root of the repository") from None
-    except (YAMLError, OmegaConfBaseException, UnicodeDecodeError) as error:
+    except RecursionError:
+        raise UserError(f"{path}: not readable as YAML (nested too deeply)") from None
+    except (YAMLError, OmegaConfBaseException, ValueError, OSError) as error:  # OSError also of a scalar
         raise UserError(f"{path}: not readable as YAML ({' '.join(str(error).split())})") from None
     return check_params(raw)
 

@@ -198,6 +198,16 @@ class LaunchParams(Section):
     num_processes: Count
 
 
+class InputsParams(Section):
+    """What DVC watches besides the outputs of stages. Hydra derives it (`mygo.params.inputs`)."""
+
+    convert: str
+    collect: str
+    finetune: str
+    trash_expert: str
+    quality_loss: str
+
+
 class Params(Section):
     seed: Annotated[int, Field(ge=0, lt=2**32)]
     prepare: PrepareParams
@@ -208,3 +218,4 @@ class Params(Section):
     finetune: FinetuneParams
     eval: EvalParams
     launch: LaunchParams
+    inputs: InputsParams
