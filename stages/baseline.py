@@ -1,0 +1,31 @@
+"""Evaluate the target's base model with lm-eval, once for all adapters that are trained on it.
+
+In:  `finetune.base_model`, data/benchmark (MMLU-format questions), the section `eval` of params.yaml
+Out: data/baseline (lm-eval's results, the outcome of every question, what was asked)
+
+Run `python -m stages.baseline`, or `accelerate launch -m stages.baseline` to share the questions among devices.
+"""
+
+from pathlib import Path
+
+from mygo.errors import one_sentence
+from mygo.params import load_params
+
+BENCHMARK = Path("data/benchmark")
+
+
+@one_sentence
+def main() -> None:
+    params = load_params()
+    from mygo.evaluation.baseline import baseline_settings, write_baseline
+    from mygo.evaluation.harness import evaluate_base
+    from mygo.runtime import start_runtime
+
+    runtime = start_runtime(params.seed)
+    results = evaluate_base(params, runtime, BENCHMARK)
+    if results is not None:  # the first process of the launch writes
+        write_baseline(results, baseline_settings(params, runtime, BENCHMARK), Path("data/baseline"))
+
+
+if __name__ == "__main__":
+    main()
