@@ -17,8 +17,10 @@ import numpy as np
 from mygo.data.benchmark import write_benchmark
 from mygo.data.mini_world import MiniWorld, build
 from mygo.data.records import Sample
-from mygo.evaluation.harness import evaluate_target
-from mygo.evaluation.report import summarise
+from mygo.evaluation.baseline import baseline_settings, write_baseline
+from mygo.evaluation.harness import evaluate_base
+from mygo.evaluation.report import headline
+from mygo.evaluation.target import evaluate_target
 from mygo.params import Params, load_params
 from mygo.preparation.base_models import build_base_models
 from mygo.runtime import start_runtime
@@ -38,15 +40,18 @@ def accuracies(params: Params, seed: int, folder: Path) -> dict[str, float]:
         folder / "benchmark",
     )
     target = params.finetune.model_copy(update={"base_model": str(folder / "base/qwen3")})
+    params = params.model_copy(update={"finetune": target, "seed": seed})
+    benchmark, baseline = folder / "benchmark", folder / "baseline"
+    measured_base = evaluate_base(params, runtime, benchmark)
+    assert measured_base is not None
+    write_baseline(measured_base, baseline_settings(params, runtime, benchmark), baseline)
     result: dict[str, float] = {}
     for group in GROUPS:
         _write_selected(world, group, params.select.ratio, seed, folder / "selected.jsonl")
         fine_tune(target, runtime, seed, folder / "selected.jsonl", folder / group, folder / "plots")
-        measured = evaluate_target(
-            params.model_copy(update={"finetune": target, "seed": seed}), runtime, folder / group, folder / "benchmark"
-        )
+        measured = evaluate_target(params, runtime, folder / group, benchmark, baseline)
         assert measured is not None
-        scores = summarise(measured)["mmlu"]
+        scores = headline(measured)["mmlu"]
         result |= {"base": scores["base_acc"], group: scores["acc"]}
     return result
 

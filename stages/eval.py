@@ -1,8 +1,9 @@
-"""Evaluate the fine-tuned target and its base side by side with lm-eval.
+"""Evaluate the fine-tuned target with lm-eval, beside its base.
 
-In:  `finetune.base_model`, data/adapter (PEFT), data/benchmark (MMLU-format questions), the section `eval`
-Out: data/eval (lm-eval's results and the outcome of every question), metrics/eval.json (accuracy of both, gain,
-     standard errors), plots/eval/subjects.csv (accuracy of both by subject)
+In:  `finetune.base_model`, data/adapter (PEFT), data/benchmark (MMLU-format questions), data/baseline (the base's own
+     results), the section `eval`
+Out: data/eval (lm-eval's results, the outcome of every question, summary.json with every group), metrics/eval.json
+     (accuracy, standard error, the base's accuracy and the paired gain), plots/eval/subjects.csv (both by subject)
 
 `python -m mygo.launch eval` shares the questions among `launch.num_processes`.
 """
@@ -18,17 +19,16 @@ from mygo.params import load_params
 @one_sentence
 def main() -> None:
     params = load_params()
-    from mygo.evaluation.harness import evaluate_target
-    from mygo.evaluation.report import subject_rows, summarise, write_results
+    from mygo.evaluation.report import headline, subject_rows, write_evaluation
+    from mygo.evaluation.target import evaluate_target
     from mygo.runtime import start_runtime
 
-    results = evaluate_target(
-        params, start_runtime(params.seed), adapter=Path("data/adapter"), benchmark=Path("data/benchmark")
-    )
+    adapter, benchmark, baseline = Path("data/adapter"), Path("data/benchmark"), Path("data/baseline")
+    results = evaluate_target(params, start_runtime(params.seed), adapter, benchmark, baseline)
     if results is None:  # another process of the launch writes
         return
-    write_results(results, Path("data/eval"))
-    write_metrics("metrics/eval.json", summarise(results))
+    write_evaluation(results, Path("data/eval"))
+    write_metrics("metrics/eval.json", headline(results))
     write_plot("plots/eval/subjects.csv", subject_rows(results))
 
 

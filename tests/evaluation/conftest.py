@@ -4,9 +4,11 @@ subjects.
 
 from pathlib import Path
 
+import lm_eval.tasks
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
+from lm_eval.tasks import TaskManager
 from omegaconf import OmegaConf
 from peft import LoraConfig, get_peft_model
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
@@ -84,3 +86,29 @@ def make_params(world):
 @pytest.fixture(scope="session")
 def make_base():
     return write_base
+
+
+@pytest.fixture(scope="session")
+def manager():
+    """lm-eval's index of some of its tasks (of all 14,000 it takes ten seconds)."""
+    tasks = Path(lm_eval.tasks.__file__).parent
+    return TaskManager(
+        include_defaults=False, include_path=[tasks / "mmlu" / "default", tasks / "arc", tasks / "humaneval"]
+    )
+
+
+@pytest.fixture(scope="session")
+def rendered():
+    def render(tasks, shots, limit):
+        """task -> [(context, continuation, right choice?) of every request, in order]"""
+        found = {}
+        for task in tasks:
+            task.set_config("num_fewshot", shots)
+            task.set_fewshot_seed(0)
+            task.build_all_requests(limit=limit)
+            found[task.task_name] = [
+                (*request.args, task.doc_to_target(request.doc) == request.idx) for request in task.instances
+            ]
+        return found
+
+    return render

@@ -4,8 +4,11 @@ import logging
 import re
 import shutil
 import socket
+import tempfile
+from pathlib import Path
 
 import huggingface_hub.constants
+import lm_eval.api.task
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -16,13 +19,24 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from mygo.errors import UserError
 from mygo.evaluation import mmlu
-from mygo.evaluation.harness import evaluate_target
-from mygo.evaluation.report import subject_rows, summarise, write_results
+from mygo.evaluation.baseline import baseline_settings, write_baseline
+from mygo.evaluation.harness import evaluate_base
+from mygo.evaluation.report import headline, subject_rows, summarise, write_evaluation
+from mygo.evaluation.target import evaluate_target
 from mygo.runtime import Runtime, start_runtime
 
 
 def evaluate(params, world, adapter="adapter"):
-    return evaluate_target(params, start_runtime(params.seed), world / adapter, world / "benchmark")
+    """Base and adapter, each as lm-eval gave it; what eval makes of the baseline on disk must be the same."""
+    runtime, benchmark = start_runtime(params.seed), world / "benchmark"
+    base = evaluate_base(params, runtime, benchmark)
+    with tempfile.TemporaryDirectory() as folder:
+        baseline = Path(folder) / "baseline"
+        write_baseline(base, baseline_settings(params, runtime, benchmark), baseline)
+        both = evaluate_target(params, runtime, world / adapter, benchmark, baseline)
+    results = {"base": base, "adapter": both["adapter"]}
+    assert summarise(both) == summarise(results)
+    return results
 
 
 @pytest.fixture(scope="module")
@@ -107,19 +121,19 @@ def test_nothing_reaches_for_the_network(results, connections):
 
 
 def test_outputs_are_the_same_bytes_again(results, make_params, world, tmp_path):
-    write_results(results, tmp_path / "first")
     again = evaluate(make_params(), world)
-    write_results(again, tmp_path / "second")
+    for name, evaluated in (("first", results), ("second", again)):
+        write_evaluation(evaluated, tmp_path / name)
     files = sorted(path.name for path in (tmp_path / "first").iterdir())
-    assert files == ["results_adapter.json", "results_base.json", "samples_adapter.parquet", "samples_base.parquet"]
+    assert files == ["results.json", "samples.parquet", "summary.json"]
     assert all((tmp_path / "first" / name).read_bytes() == (tmp_path / "second" / name).read_bytes() for name in files)
-    assert str(world) not in (tmp_path / "first" / "results_base.json").read_text()
-    assert summarise(results) == summarise(again)
+    assert str(world) not in (tmp_path / "first" / "results.json").read_text()
+    assert headline(results) == headline(again)
 
 
 def test_the_written_samples_give_the_reported_accuracy(results, tmp_path):
-    write_results(results, tmp_path / "eval")
-    samples = pq.read_table(tmp_path / "eval" / "samples_adapter.parquet").to_pandas()
+    write_evaluation(results, tmp_path / "eval")
+    samples = pq.read_table(tmp_path / "eval" / "samples.parquet").to_pandas()
     assert samples["correct"].mean() == pytest.approx(summarise(results)["mmlu"]["acc"])
     assert samples[["subject", "index"]].to_numpy().tolist()[:7] == [["alloys", index] for index in range(6)] + [
         ["ballads", 0]
@@ -152,17 +166,27 @@ def test_limit_and_shots_reach_lm_eval(make_params, world):
 def test_a_context_that_is_too_short_is_told_once(make_params, world, capsys):
     evaluate(make_params("eval.max_length=24", "eval.tasks=[mmlu_alloys]"), world)
     told = [line for line in capsys.readouterr().err.splitlines() if "longer than" in line]
-    assert len(told) == 1  # not a line for each of 6 questions, 4 choices and 2 models
+    assert len(told) == 2  # one for each model, not for each of 6 questions and 4 choices
     assert re.fullmatch(
         r"warning: \d\d requests were longer than the model's context and lost their beginning \(eval\.max_length\)",
         told[0],
     )
 
 
+def test_choices_are_scored_in_float32_whatever_the_model_computes_in(make_params, world):
+    params = make_params("eval.dtype=bfloat16", "eval.tasks=[mmlu_orbits]")
+    scores = torch.from_numpy(
+        loglikelihoods(evaluate_base(params, start_runtime(0), world / "benchmark"), "mmlu_orbits")
+    )
+    in_bfloat16 = scores.bfloat16().double() == scores  # sums that were taken in bfloat16 are numbers of bfloat16
+    assert in_bfloat16.double().mean() < 0.1
+
+
 @pytest.mark.usefixtures("results")
 def test_lm_eval_is_left_as_it_was():
     assert logging.getLogger("lm_eval").level == logging.NOTSET
     assert "from_string" not in vars(lm_eval_utils.env)
+    assert isinstance(lm_eval.api.task.tqdm, type)
 
 
 @pytest.mark.parametrize("size", [{"hidden": 48}, {"layers": 1}, {"layers": 3}])
@@ -196,9 +220,7 @@ def test_missing_inputs_are_one_sentence(make_params, world, tmp_path):
 def test_a_process_without_a_question_is_refused_before_the_model_is_loaded(make_params, world, processes, sentence):
     params = make_params("finetune.base_model=absent", *(["eval.limit=1"] if processes == 2 else []))
     with pytest.raises(UserError, match=f"^{re.escape(sentence)}$"):
-        evaluate_target(
-            params, Runtime(torch.device("cpu"), torch.float32, 0, processes), world / "adapter", world / "benchmark"
-        )
+        evaluate_base(params, Runtime(torch.device("cpu"), torch.float32, 0, processes), world / "benchmark")
 
 
 def test_both_models_see_the_same_random_examples(make_params, world, monkeypatch):

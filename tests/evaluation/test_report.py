@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from mygo.evaluation.report import paired_gain, subject_rows, summarise
+from mygo.evaluation.report import headline, paired_gain, subject_rows, summarise
 
 
 def sample(index, correct, **more):
@@ -62,7 +62,7 @@ def test_paired_error_by_hand():
 
 
 def test_a_group_pairs_the_questions_of_all_its_subjects(results):
-    row = summarise(results)["stem"]
+    row = summarise(results)["mmlu_stem"]
     assert row == pytest.approx(
         {
             "acc": 4 / 6,
@@ -78,8 +78,17 @@ def test_a_group_pairs_the_questions_of_all_its_subjects(results):
 
 def test_headlines_are_groups_then_tasks_outside_of_them(results):
     metrics = summarise(results)
-    assert list(metrics) == ["mmlu", "stem", "perp_word_perplexity", "perp_acc", "num_fewshot"]
+    assert list(metrics) == ["mmlu", "mmlu_stem", "perp_word_perplexity", "perp_acc", "num_fewshot"]
     assert metrics["num_fewshot"] == 0
+
+
+def test_the_metrics_are_few_and_begin_with_the_whole(results):
+    short = headline(results)
+    assert min(short) == "mmlu"
+    assert short["mmlu"].keys() == {"acc", "base_acc", "gain", "gain_stderr", "n", "stderr"}
+    assert short["mmlu_stem"] == pytest.approx({"acc": 4 / 6, "base_acc": 2 / 6})
+    assert short["perp_acc"].keys() == short["mmlu"].keys()  # a task that is part of no group
+    assert "num_fewshot" not in short  # a parameter
 
 
 def test_a_metric_that_is_no_mean_over_questions_has_no_paired_error(results):

@@ -1,1 +1,1 @@
-"""Evaluation: lm-eval on the target with and without its adapter."""
+"""Evaluation with lm-eval: benchmark -> tasks -> harness (base, or target with its adapter) -> results -> report."""

@@ -1,43 +1,36 @@
-"""What `eval` writes: headline metrics with paired errors, a row for each subject, lm-eval's results and the outcome of
-every question.
-"""
+"""What `eval` writes: the accuracy of base and adapter with paired errors, and a row for each subject."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import orjson
-import pyarrow as pa
-import pyarrow.parquet as pq
 
-from mygo.workdir import atomic_folder
+from mygo.evaluation.results import Results, is_number, metric_keys, write_results
 
-Results = Mapping[str, Any]  # lm_eval.result_schema.EvalResults
 MODELS = ("base", "adapter")
+ONLY_IN_SUMMARY = {"base_stderr"}
+ONLY_OF_THE_WHOLE = {"stderr", "gain", "gain_stderr", "n"}
 
-# Of lm-eval's results, what does not change from run to run (configs carry paths).
-DETERMINISTIC = ("results", "groups", "group_subtasks", "versions", "n-shot", "higher_is_better", "n-samples")
 
-SAMPLES_SCHEMA = pa.schema(
-    [
-        ("task", pa.string()),
-        ("subject", pa.string()),
-        ("index", pa.int64()),  # row of the question in its test split
-        ("filter", pa.string()),
-        ("target", pa.string()),
-        ("correct", pa.float64()),  # the task's first metric; null if it has no value for one question
-        ("loglikelihoods", pa.list_(pa.float64())),  # one for each choice, nats; empty for tasks that generate
-        ("response", pa.string()),  # what was generated, else null
-        ("prompt_hash", pa.string()),
-    ]
-)
+def headline(results: Mapping[str, Results]) -> dict[str, Any]:
+    """The few numbers of `metrics/eval.json`: `summarise` without the base's error, and of a group's parts the two
+    accuracies alone.
+
+    The names are lm-eval's: `mmlu` comes before `mmlu_stem`, so that `dvc metrics diff`, which sorts, begins with it.
+    """
+    parts = {part for names in results["adapter"]["group_subtasks"].values() for part in names}
+    short: dict[str, Any] = {}
+    for name, row in summarise(results).items():
+        if isinstance(row, dict):
+            dropped = ONLY_IN_SUMMARY | (ONLY_OF_THE_WHOLE if name in parts else set())
+            short[name] = {key: value for key, value in row.items() if key not in dropped}
+    return short
 
 
 def summarise(results: Mapping[str, Results]) -> dict[str, Any]:
-    """Headline metrics: one row for each group (`mmlu`, `stem`, `humanities`, `social_sciences`, `other`) and each task
-    outside of groups.
+    """One row for each group (`mmlu`, `mmlu_stem`, ...) and each task outside of groups; goes to `summary.json`.
 
     A row holds `acc` (or the task's own metric), `stderr`, both again for the base, `gain` = adapter minus base,
     `gain_stderr` and `n` questions. A task with several metrics has a row `<task>_<metric>` for each. Values that
@@ -46,10 +39,9 @@ def summarise(results: Mapping[str, Results]) -> dict[str, Any]:
     base, adapter = (results[model] for model in MODELS)
     rows: dict[str, Any] = {}
     for name in _headlines(adapter):
-        keys = _metric_keys(adapter["results"][name])
+        keys = metric_keys(adapter["results"][name])
         for key in keys:
-            label = name.removeprefix("mmlu_") if len(keys) == 1 else f"{name}_{_label(key)}"
-            rows[label] = _row(name, key, base, adapter)
+            rows[name if len(keys) == 1 else f"{name}_{_label(key)}"] = _row(name, key, base, adapter)
     shots = {adapter["n-shot"][task] for task in adapter["n-samples"]}
     return rows | ({"num_fewshot": shots.pop()} if len(shots) == 1 else {})
 
@@ -62,7 +54,7 @@ def subject_rows(results: Mapping[str, Results]) -> list[dict[str, Any]]:
     for task in sorted(results["base"]["n-samples"]):
         for model in MODELS:
             values = results[model]["results"][task]
-            key = _metric_keys(values)[0]
+            key = metric_keys(values)[0]
             stderr = _finite({"stderr": values[_stderr(key)]}).get("stderr")
             rows.append(
                 {
@@ -76,19 +68,9 @@ def subject_rows(results: Mapping[str, Results]) -> list[dict[str, Any]]:
     return rows
 
 
-def write_results(results: Mapping[str, Results], folder: Path) -> None:
-    """Write `results_<model>.json` and `samples_<model>.parquet` for base and adapter; the folder appears complete or
-    not at all.
-    """
-    with atomic_folder(folder) as temporary:
-        for model in MODELS:
-            kept = {key: results[model][key] for key in DETERMINISTIC if key in results[model]}
-            options = (
-                orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS | orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE
-            )
-            (temporary / f"results_{model}.json").write_bytes(orjson.dumps(kept, option=options))
-            samples = pa.Table.from_pylist(list(_sample_rows(results[model])), schema=SAMPLES_SCHEMA)
-            pq.write_table(samples, temporary / f"samples_{model}.parquet", compression="zstd")
+def write_evaluation(results: Mapping[str, Results], folder: Path) -> None:
+    """Write the adapter's results as `write_results` does, and `summary.json` beside them."""
+    write_results(results["adapter"], folder, {"summary.json": summarise(results)})
 
 
 def paired_gain(base: Mapping[Any, float], adapter: Mapping[Any, float]) -> tuple[float, float]:
@@ -150,37 +132,8 @@ def _outcomes(name: str, key: str, results: Results) -> dict[tuple[str, int], fl
         if sample["filter"] == filter_name
     )
     return {
-        (task, sample["doc_id"]): float(sample[metric])
-        for task, sample in samples
-        if isinstance(sample.get(metric), int | float | np.number)
+        (task, sample["doc_id"]): float(sample[metric]) for task, sample in samples if is_number(sample.get(metric))
     }
-
-
-def _sample_rows(results: Results) -> Iterator[dict[str, Any]]:
-    for task in sorted(results["samples"]):
-        values = results["results"][task]
-        metric = _metric_keys(values)[0].split(",")[0]
-        for sample in sorted(results["samples"][task], key=lambda sample: (sample["doc_id"], sample["filter"])):
-            yield _sample_row(sample, metric) | {"task": task, "subject": values["alias"]}
-
-
-def _sample_row(sample: Mapping[str, Any], metric: str) -> dict[str, Any]:
-    responses, value = sample["filtered_resps"], sample.get(metric)
-    generated = isinstance(responses[0], str)
-    return {
-        "index": sample["doc_id"],
-        "filter": sample["filter"],
-        "target": str(sample["target"]),
-        "correct": float(value) if isinstance(value, int | float | np.number) else None,
-        "loglikelihoods": [] if generated else [float(response[0]) for response in responses],
-        "response": responses[0] if generated else None,
-        "prompt_hash": sample["prompt_hash"],
-    }
-
-
-def _metric_keys(values: Mapping[str, Any]) -> list[str]:
-    """lm-eval's keys are `metric,filter`, with `metric_stderr,filter` beside them."""
-    return [key for key in values if "," in key and "_stderr," not in key]
 
 
 def _stderr(key: str) -> str:
