@@ -88,9 +88,12 @@ def _known_commit(name: str, revision: str) -> str | None:
 def table_rows(name: str, table: Any, columns: frozenset[str] | None) -> Iterator[Row]:
     """Rows of a `datasets.Dataset`, as Arrow holds them."""
     names = table.column_names
-    read = table.select_columns(wanted(names, columns)).with_format("arrow")
+    read = wanted(names, columns)
+    if not read:  # a selection of no columns has no rows
+        yield from (Row(number, dict.fromkeys(names)) for number in range(1, len(table) + 1))
+        return
     with explained(name):
-        yield from arrow_rows(read.iter(BATCH_ROWS), names)
+        yield from arrow_rows(table.select_columns(read).with_format("arrow").iter(BATCH_ROWS), names)
 
 
 def _fetch(name: str, revision: str, pattern: str) -> tuple[Path, str | None]:
