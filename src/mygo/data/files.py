@@ -9,6 +9,8 @@ from mygo.data.readers import KNOWN, ending_of, is_known
 from mygo.data.records import PassedOver
 from mygo.errors import UserError, escaped, listed, shown
 
+UNKNOWN_ENDING = "its ending is not one of those that are read"
+
 
 class DataFile(NamedTuple):
     """A file of the source. `name` is relative to the folder that was asked for; `source_dataset` is unique in it."""
@@ -85,7 +87,7 @@ def _below(root: Path) -> tuple[dict[str, Path], dict[str, str]]:
 def _problem(file: Path) -> str | None:
     """Why a file is not read; None if it is."""
     if not is_known(ending_of(file.name)):
-        return "its ending is not one of those that are read"
+        return UNKNOWN_ENDING
     if os.path.isfile(file):  # never opens a pipe, which would wait for a writer
         return None
     return "it is a link to nothing" if os.path.islink(file) else "it is not a regular file"

@@ -117,6 +117,8 @@ def _part(part: Any) -> str:
 
 def refuse_contents(holder: Mapping[str, Any], keys: tuple[str, ...], what: str) -> None:
     """Raise `RowError` if one of the keys holds something."""
+    if holder.keys().isdisjoint(keys):
+        return
     for key in keys:
         value = holder.get(key)
         if isinstance(value, Unreadable):

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mygo.data.benchmark import MMLU, BenchmarkMeta, Question, read_csv_benchmark, read_hub_benchmark, write_benchmark
+from mygo.data.files import UNKNOWN_ENDING
 from mygo.data.mini_world import MiniWorld, build
 from mygo.data.pool import PoolCounts, sample_warmup_pool, write_pool
 from mygo.data.records import PassedOver, Rejected, Sample
@@ -79,7 +80,7 @@ def _pool_metrics(counts: PoolCounts) -> dict[str, Any]:
         "passed_over": len(counts.passed_over),
     }
     if counts.passed_over:
-        metrics["passed_over_first"] = [shown(file.file) for file in counts.passed_over[:SHOWN_FILES]]
+        metrics["passed_over_first"] = [shown(file.file) for file in _first_passed_over(counts)]
     return metrics
 
 
@@ -89,13 +90,16 @@ def _summary(counts: PoolCounts, pool: Path) -> str:
         f"pool: {counts.rows:,} samples of {len(counts.by_source):,} sources, {counts.rejected:,} rows rejected, "
         f"{len(counts.passed_over):,} files passed over"
     ]
-    lines += [
-        f"passed over: {shown(file.file)}: {shown(file.reason, 200)}" for file in counts.passed_over[:SHOWN_FILES]
-    ]
-    if len(counts.passed_over) > SHOWN_FILES:
-        left = len(counts.passed_over) - SHOWN_FILES
+    first = _first_passed_over(counts)
+    lines += [f"passed over: {shown(file.file)}: {shown(file.reason, 200)}" for file in first]
+    if left := len(counts.passed_over) - len(first):
         lines.append(f"passed over: {left:,} more, all in {pool / 'passed_over.parquet'}")
     return "\n".join(lines)
+
+
+def _first_passed_over(counts: PoolCounts) -> list[PassedOver]:
+    """A few of them: data that could not be read before notes and pictures that nobody takes for data."""
+    return sorted(counts.passed_over, key=lambda file: file.reason == UNKNOWN_ENDING)[:SHOWN_FILES]
 
 
 def _commit_metrics(commits: Commits) -> dict[str, Any]:

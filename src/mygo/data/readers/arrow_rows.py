@@ -31,7 +31,8 @@ def arrow_rows(batches: Iterable[pa.RecordBatch | pa.Table], names: list[str]) -
     """The rows of batches as objects with all of `names`, in which what was not read is None."""
     number = 0
     for batch in batches:
-        left_out = dict.fromkeys(name for name in names if name not in set(batch.schema.names))
+        there = set(batch.schema.names)
+        left_out = dict.fromkeys(name for name in names if name not in there)
         for values in _values(batch):
             number += 1
             yield Row(number, left_out | values if left_out else values)
