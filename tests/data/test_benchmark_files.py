@@ -1,6 +1,7 @@
 """The benchmark: Hendrycks' CSV layout, its mistakes, and the files it becomes."""
 
 import json
+import os
 from collections import Counter
 
 import pyarrow.parquet as pq
@@ -69,6 +70,33 @@ def test_bytes_that_are_not_utf8_are_refused(tmp_path):
     (tmp_path / "test" / "law_test.csv").write_bytes(b"\xff,1,2,3,4,A\n")
     with pytest.raises(UserError, match=r"law_test.csv, line 1: not readable as CSV"):
         read_csv_benchmark(tmp_path)
+
+
+def test_a_folder_or_a_pipe_in_the_place_of_a_file_is_a_sentence(tmp_path):
+    write_csv(tmp_path, "test", "law", "q,1,2,3,4,A\n")
+    (tmp_path / "test" / "x_test.csv").mkdir()
+    with pytest.raises(UserError, match=r"test/x_test.csv: is not a regular file"):
+        read_csv_benchmark(tmp_path)
+    (tmp_path / "test" / "x_test.csv").rmdir()
+    os.mkfifo(tmp_path / "test" / "x_test.csv")
+    with pytest.raises(UserError, match=r"test/x_test.csv: is not a regular file"):
+        read_csv_benchmark(tmp_path)
+
+
+def test_a_file_that_the_system_does_not_hand_out_is_a_sentence(tmp_path):
+    (tmp_path / "test").mkdir()
+    (tmp_path / "test" / "x_test.csv").symlink_to("/proc/self/mem")  # regular, and unreadable even for root
+    with pytest.raises(UserError, match=r"test/x_test.csv: cannot be read \(Input/output error\)"):
+        read_csv_benchmark(tmp_path)
+
+
+def test_names_and_answers_are_escaped(tmp_path):
+    write_csv(tmp_path, "test", "a\x1b[1m\nb", "q,1,2,3,4,A\n")
+    assert read_csv_benchmark(tmp_path)["test"][0]["subject"] == r"a\x1b[1m\nb"
+    write_csv(tmp_path, "test", "law", f"q,1,2,3,4,\x1b[2J{'x' * 10_000}\n")
+    with pytest.raises(UserError, match=r"got the answer '\\x1b\[2Jx+\.\.\.x+'; takes A") as error:
+        read_csv_benchmark(tmp_path)
+    assert len(str(error.value)) < 400
 
 
 @pytest.mark.parametrize("with_dev", [False, True])

@@ -1,146 +1,24 @@
-"""Files on disk: rows as the file holds them, and files that cannot be read."""
+"""Which files a folder gives, what they are called, and what is passed over."""
 
-import gzip
-import io
-import json
-import random
+import os
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
-import zstandard
 
-from mygo.data.files import find_files, read_json, read_rows
-from mygo.data.records import Row
+from mygo.data.files import find_files
+from mygo.data.records import PassedOver
 from mygo.errors import UserError
 
-ROWS = [{"text": f"row {number}", "n": number} for number in range(3)]
-LINES = b"".join(json.dumps(row).encode() + b"\n" for row in ROWS)
-NUMBERED = [Row(number, row) for number, row in enumerate(ROWS, 1)]
-
-
-def rows_of(path, content):
-    path.write_bytes(content)
-    return list(read_rows(path))
-
-
-@pytest.mark.parametrize("name", ["a.jsonl", "a.json", "a.ndjson"])
-@pytest.mark.parametrize(
-    "content", [LINES, json.dumps(ROWS).encode(), json.dumps(ROWS, indent=4).encode()], ids=["lines", "array", "pretty"]
-)
-@pytest.mark.parametrize(
-    ("ending", "compress"),
-    [("", bytes), (".gz", gzip.compress), (".zst", zstandard.compress)],
-    ids=["plain", "gz", "zst"],
-)
-def test_json_is_read_by_content_whatever_its_ending(tmp_path, name, content, ending, compress):
-    assert rows_of(tmp_path / (name + ending), compress(content)) == NUMBERED
-
-
-def test_parquet_rows(tmp_path):
-    pq.write_table(pa.Table.from_pylist(ROWS), tmp_path / "a.parquet", row_group_size=2)
-    assert list(read_rows(tmp_path / "a.parquet")) == NUMBERED
-
-
-def test_lines_are_counted_as_an_editor_counts_and_blank_ones_are_no_rows(tmp_path):
-    assert rows_of(tmp_path / "a.jsonl", b'\xef\xbb\xbf{"a":1}\r\n\r\n  \n{"a":2}\r\n\n') == [
-        Row(1, {"a": 1}),
-        Row(4, {"a": 2}),
-    ]
-
-
-def test_a_bad_line_is_a_row_with_a_reason(tmp_path):
-    bad = [
-        b'{"a":',
-        b'{"a":"\xff"}',
-        b'{"a":"\\ud800"}',
-        b'{"a":"\x00"}',
-        b'{"a":NaN}',
-        b"[" * 100_000,
-        b"{}{}",
-        b"nonsense",
-    ]
-    rows = rows_of(tmp_path / "a.jsonl", b"\n".join([b'{"a":0}', *bad, b'{"a":"\\u0000"}']))
-    assert [row.line for row in rows] == list(range(1, 11))
-    assert (rows[0].value, rows[-1].value) == ({"a": 0}, {"a": "\x00"})
-    assert all(row.reason and row.value is None for row in rows[1:-1])
-    assert rows[2].reason == "not UTF-8"
-    assert rows[1].reason is not None
-    assert rows[1].reason.startswith("bad JSON at character 6: ")
-
-
-def test_json_lines_may_begin_with_a_list(tmp_path):
-    assert rows_of(tmp_path / "a.jsonl", b'[1, 2]\n{"a":1}\n') == [Row(1, [1, 2]), Row(2, {"a": 1})]
-
-
-def test_text_of_parquet_that_is_not_utf8_costs_only_its_row(tmp_path):
-    # Arrow does not look into strings that it is handed as buffers.
-    binary = pa.array([b"good"] * 1500 + [b"\xff\xfe", b"fine"])
-    text = pa.Array.from_buffers(pa.string(), len(binary), binary.buffers())
-    pq.write_table(pa.table({"text": text}), tmp_path / "a.parquet")
-    rows = list(read_rows(tmp_path / "a.parquet"))
-    assert [row.line for row in rows] == list(range(1, 1503))
-    assert rows[1499:] == [Row(1500, {"text": "good"}), Row(1501, None, "not UTF-8"), Row(1502, {"text": "fine"})]
-
-
-def test_no_bytes_crash_the_reader():
-    rng = random.Random(0)
-    pieces = [
-        b"{",
-        b"}",
-        b"[",
-        b"]",
-        b'"',
-        b":",
-        b",",
-        b"\n",
-        b"\r\n",
-        b"\x00",
-        b"\xff",
-        b"\xef\xbb\xbf",
-        b'{"text":"a"}',
-        b"\\u12",
-        b"1e999",
-        b" ",
-    ]
-    bad_arrays = 0
-    for _ in range(3000):
-        content = b"".join(rng.choices(pieces, k=rng.randrange(12)))
-        try:
-            rows = list(read_json(io.BufferedReader(io.BytesIO(content))))  # pyright: ignore[reportArgumentType]
-        except ValueError:
-            bad_arrays += 1
-        else:
-            assert [row.line for row in rows] == sorted({row.line for row in rows})
-    assert 0 < bad_arrays < 300
-
-
-DAMAGED = [
-    ("cut.jsonl.gz", gzip.compress(LINES)[:-10]),
-    ("cut.jsonl.zst", zstandard.compress(LINES)[:-5]),
-    ("not.jsonl.gz", LINES),
-    ("not.jsonl.zst", LINES),
-    ("not.parquet", LINES),
-    ("empty.parquet", b""),
-    ("cut.json", json.dumps(ROWS, indent=1).encode()[:-10]),
-    ("cut_line.json", json.dumps(ROWS).encode()[:-10]),
-    ("latin.json", json.dumps(["ü"], ensure_ascii=False).encode("latin-1")),
-]
-
-
-@pytest.mark.parametrize(("name", "content"), DAMAGED, ids=[name for name, _ in DAMAGED])
-def test_a_damaged_file_is_named_in_one_sentence(tmp_path, name, content):
-    with pytest.raises(UserError) as error:
-        rows_of(tmp_path / name, content)
-    assert name in str(error.value)
-    assert "cannot be read" in str(error.value)
-    assert "\n" not in str(error.value)
+UNKNOWN = "its ending is not one of those that are read"
 
 
 def touch(folder, *names):
     for name in names:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(LINES)
+        (folder / name).write_bytes(b"{}\n")
+
+
+def names_in(folder):
+    return [(file.name, file.source_dataset) for file in find_files(folder).files]
 
 
 def test_a_folder_gives_its_data_files_in_order_of_name(tmp_path):
@@ -154,25 +32,81 @@ def test_a_folder_gives_its_data_files_in_order_of_name(tmp_path):
         "data.csv",
         "x.parquet.gz",
     )
-    assert [(file.name, file.source_dataset) for file in find_files(tmp_path)] == [
-        ("a/x.parquet", "x"),
-        ("b.jsonl.gz", "b"),
+    assert names_in(tmp_path) == [("a/x.parquet", "x"), ("b.jsonl.gz", "b"), ("data.csv", "data")]
+    assert find_files(tmp_path).passed_over == [PassedOver("README.md", UNKNOWN), PassedOver("x.parquet.gz", UNKNOWN)]
+
+
+def test_endings_are_known_in_any_case_and_under_every_compression(tmp_path):
+    touch(tmp_path, "A.JSONL", "b.Json.GZ", "c.CSV.xz", "d.tsv.bz2", "e.PARQUET", "f.ndjson.ZST")
+    assert names_in(tmp_path) == [
+        ("A.JSONL", "A"),
+        ("b.Json.GZ", "b"),
+        ("c.CSV.xz", "c"),
+        ("d.tsv.bz2", "d"),
+        ("e.PARQUET", "e"),
+        ("f.ndjson.ZST", "f"),
     ]
+
+
+def test_links_to_folders_are_followed_and_loops_end(tmp_path):
+    pool, elsewhere = tmp_path / "pool", tmp_path / "elsewhere"
+    touch(pool, "a/x.jsonl")
+    touch(elsewhere, "y.jsonl", "deep/z.jsonl")
+    (pool / "linked").symlink_to(elsewhere)
+    (pool / "a" / "up").symlink_to(pool)
+    (elsewhere / "deep" / "self").symlink_to(".")
+    (pool / "again").symlink_to("a")  # comes before its folder by name; the folder's own name is kept
+    found = find_files(pool)
+    assert [file.name for file in found.files] == ["a/x.jsonl", "linked/deep/z.jsonl", "linked/y.jsonl"]
+    assert dict(found.passed_over) == {
+        "a/up": "the folder was read already, as .",
+        "again": "the folder was read already, as a",
+        "linked/deep/self": "the folder was read already, as linked/deep",
+    }
+
+
+def test_pipes_and_broken_links_are_passed_over_without_opening_them(tmp_path):
+    touch(tmp_path, "a.jsonl")
+    os.mkfifo(tmp_path / "b.jsonl")
+    (tmp_path / "c.jsonl").symlink_to("nowhere")
+    (tmp_path / "d.jsonl").symlink_to("d.jsonl")
+    found = find_files(tmp_path)
+    assert [file.name for file in found.files] == ["a.jsonl"]
+    assert dict(found.passed_over) == {
+        "b.jsonl": "it is not a regular file",
+        "c.jsonl": "it is a link to nothing",
+        "d.jsonl": "it is a link to nothing",
+    }
+
+
+def test_names_that_cannot_be_printed_are_escaped(tmp_path):
+    touch(tmp_path, "a\x1b[2J\nerror: forged.jsonl", os.fsdecode(b"b\xff.jsonl"), "c\u202e.txt")
+    found = find_files(tmp_path)
+    assert [(file.name, file.source_dataset) for file in found.files] == [
+        ("a\\x1b[2J\\nerror: forged.jsonl", "a\\x1b[2J\\nerror: forged"),
+        ("b\\udcff.jsonl", "b\\udcff"),
+    ]
+    assert found.passed_over == [PassedOver("c\\u202e.txt", UNKNOWN)]
 
 
 def test_less_layout_names_the_data_set_after_its_folder(tmp_path):
     touch(tmp_path, "train/processed/dolly/dolly_data.jsonl", "other/cot_data.jsonl")
-    assert [file.source_dataset for file in find_files(tmp_path)] == ["cot_data", "dolly"]
+    assert [file.source_dataset for file in find_files(tmp_path).files] == ["cot_data", "dolly"]
 
 
 def test_equal_names_are_told_apart_by_their_path(tmp_path):
     touch(tmp_path, "a/x.jsonl", "b/x.jsonl", "b/x.json", "y.jsonl")
-    assert [file.source_dataset for file in find_files(tmp_path)] == ["a/x.jsonl", "b/x.json", "b/x.jsonl", "y"]
+    assert [file.source_dataset for file in find_files(tmp_path).files] == [
+        "a/x.jsonl",
+        "b/x.json",
+        "b/x.jsonl",
+        "y",
+    ]
 
 
 def test_a_single_file(tmp_path):
     touch(tmp_path, "x.json.zst")
-    assert [tuple(file) for file in find_files(tmp_path / "x.json.zst")] == [
+    assert [tuple(file) for file in find_files(tmp_path / "x.json.zst").files] == [
         (tmp_path / "x.json.zst", "x.json.zst", "x")
     ]
 
@@ -181,11 +115,19 @@ def test_a_single_file(tmp_path):
     ("name", "problem"),
     [
         ("nowhere", "does not exist"),
-        ("data.csv", "is not of a known format"),
+        ("data.txt", "is not of a known format"),
+        ("pipe.jsonl", "is not a regular file"),
         ("folder", "holds no file of a known format"),
     ],
 )
 def test_a_path_without_data_is_refused(tmp_path, name, problem):
-    touch(tmp_path, "data.csv", "folder/README.md")
+    touch(tmp_path, "data.txt", "folder/README.md")
+    os.mkfifo(tmp_path / "pipe.jsonl")
     with pytest.raises(UserError, match=f"prepare.path: .*{name} {problem}; takes"):
         find_files(tmp_path / name)
+
+
+def test_a_folder_without_data_says_what_is_there(tmp_path):
+    touch(tmp_path, *(f"{number}.txt" for number in range(20)))
+    with pytest.raises(UserError, match=r"takes .* \(there are 0.txt, 1.txt, .* and 12 more\)$"):
+        find_files(tmp_path)

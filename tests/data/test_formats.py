@@ -2,7 +2,8 @@
 
 import pytest
 
-from mygo.data.formats import FORMATS, RowError, detect_format, label_text, row_id
+from mygo.data.formats import FORMATS, columns_of, detect_format, read_row, row_id
+from mygo.data.records import RowError, Unreadable
 
 
 def user(text):
@@ -11,6 +12,14 @@ def user(text):
 
 def assistant(text):
     return {"role": "assistant", "content": text}
+
+
+def system(text):
+    return {"role": "system", "content": text}
+
+
+def text_part(text):
+    return {"type": "text", "text": text, "image_url": None}
 
 
 GOOD = [
@@ -45,6 +54,52 @@ GOOD = [
     ),
     ("prompt_completion", {"prompt": "A", "completion": "B<|endoftext|>"}, [user("A"), assistant("B<|endoftext|>")]),
     ("text", {"text": "Once upon a time\x00"}, [assistant("Once upon a time\x00")]),
+    # What stands beside the turns becomes a turn.
+    (
+        "sharegpt",
+        {"system": "Be kind", "conversations": [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Ho"}]},
+        [system("Be kind"), user("Hi"), assistant("Ho")],
+    ),
+    ("messages", {"system_prompt": "Be kind", "messages": [assistant("Ho")]}, [system("Be kind"), assistant("Ho")]),
+    (
+        "messages",
+        {"system": "Be kind\n", "messages": [system("Be kind"), assistant("Ho")]},
+        [system("Be kind"), assistant("Ho")],
+    ),
+    (
+        "messages",
+        {"system": " ", "system_prompt": None, "tools": "[]", "messages": [assistant("Ho")]},
+        [assistant("Ho")],
+    ),
+    (
+        "alpaca",
+        {"instruction": "c", "output": "d", "system": "Be kind", "history": [["a", "b"], ["e", "f"]]},
+        [system("Be kind"), user("a"), assistant("b"), user("e"), assistant("f"), user("c"), assistant("d")],
+    ),
+    ("alpaca", {"instruction": "c", "output": "d", "history": [], "system": ""}, [user("c"), assistant("d")]),
+    ("alpaca", {"instruction": "c", "input": "", "context": "e", "output": "d"}, [user("c\n\ne"), assistant("d")]),
+    ("prompt_completion", {"system": "s", "prompt": "A", "completion": "B"}, [system("s"), user("A"), assistant("B")]),
+    # Parts that are all text are one text; the answer of a tool is a turn of its own.
+    (
+        "messages",
+        {"messages": [user([text_part("a"), "b"]), assistant([text_part("Ho")])]},
+        [user("ab"), assistant("Ho")],
+    ),
+    (
+        "sharegpt",
+        {"conversations": [{"from": "tool", "value": "42"}, {"from": "gpt", "value": "Ho", "weight": 1, "id": 3}]},
+        [{"role": "tool", "content": "42"}, assistant("Ho")],
+    ),
+    (
+        "messages",
+        {
+            "messages": [
+                {"role": "developer", "content": "Be kind"},
+                assistant("Ho") | {"tool_calls": [], "refusal": None},
+            ]
+        },
+        [system("Be kind"), assistant("Ho")],
+    ),
 ]
 
 
@@ -68,10 +123,63 @@ BAD = [
     ("messages", {"messages": [user("Hi"), assistant(None)]}, "a turn's content is missing"),
     (
         "messages",
-        {"messages": [user("Hi"), assistant([{"type": "text", "text": "Ho"}])]},
-        "a turn's content is of type list, not text",
+        {"messages": [user([text_part("What is this?"), {"type": "image_url", "image_url": "x"}]), assistant("Ho")]},
+        "a turn's content has a part of type 'image_url', which is not text",
     ),
-    ("messages", {"messages": [user("Hi"), {"role": "tool", "content": "42"}, assistant("Ho")]}, "unknown role 'tool'"),
+    ("messages", {"messages": [user([3]), assistant("Ho")]}, "a part of a turn's content is of type int, not text"),
+    ("messages", {"messages": [user("Hi"), {"role": "judge", "content": "42"}]}, "unknown role 'judge'"),
+    ("messages", {"messages": [{"role": "\x1b[2J\n" + "x" * 99}]}, rf"unknown role '\x1b[2J\n{'x' * 18}...{'x' * 10}'"),
+    (
+        "messages",
+        {"messages": [user("Hi"), {"role": "assistant", "content": None, "tool_calls": [{"function": {"name": "f"}}]}]},
+        "a turn has tool_calls, which a role and a text cannot hold",
+    ),
+    (
+        "messages",
+        {"messages": [user("Hi"), assistant("Ho") | {"function_call": {"name": "f", "arguments": "{}"}}]},
+        "a turn has function_call, which a role and a text cannot hold",
+    ),
+    (
+        "messages",
+        {"messages": [user("Hi"), assistant("Ho") | {"reasoning_content": "Let me see"}]},
+        "a turn has reasoning_content, which a role and a text cannot hold",
+    ),
+    (
+        "sharegpt",
+        {"conversations": [{"from": "human", "value": "Hi"}, {"from": "function_call", "value": "{}"}]},
+        "it has a turn of function_call, which a role and a text cannot hold",
+    ),
+    (
+        "sharegpt",
+        {"conversations": [{"from": "gpt", "value": "Ho", "weight": 0}]},
+        "a turn of the assistant has a weight other than 1, which a role and a text cannot hold",
+    ),
+    (
+        "sharegpt",
+        {"tools": '[{"name": "f"}]', "conversations": [{"from": "gpt", "value": "Ho"}]},
+        "the row has tools, which a role and a text cannot hold",
+    ),
+    (
+        "messages",
+        {"system": "a", "messages": [system("b"), assistant("c")]},
+        "it has a system text and a system turn that differ",
+    ),
+    (
+        "messages",
+        {"system": "a", "system_prompt": "b", "messages": [assistant("c")]},
+        "it has both system and system_prompt, which differ",
+    ),
+    ("messages", {"system": ["a"], "messages": [assistant("c")]}, "system is of type list, not text"),
+    ("alpaca", {"instruction": "a", "output": "b", "response": "c"}, "it has both output and response, which differ"),
+    ("alpaca", {"instruction": "a", "output": "b", "history": "c"}, "history is of type str, not a list of pairs"),
+    (
+        "alpaca",
+        {"instruction": "a", "output": "b", "history": [["c"]]},
+        "history is not a list of pairs of text, an instruction and its response",
+    ),
+    ("alpaca", {"instruction": "a", "output": "b", "history": [["c", " "]]}, "a turn of the history has no text"),
+    ("text", {"text": Unreadable("is not UTF-8")}, "text is not UTF-8"),
+    ("text", {"text": "a", "tools": Unreadable("is not UTF-8")}, "tools is not UTF-8"),
     ("messages", {"messages": [user("Hi"), {"content": "Ho"}]}, "unknown role 'None'"),
     ("messages", {"messages": [user("Hi"), "Ho"]}, "a turn is of type str, not an object"),
     ("sharegpt", {"conversations": None}, "conversations is missing"),
@@ -98,9 +206,39 @@ def test_the_richer_format_wins():
     assert detect_format({"prompt": "p", "completion": "c", "text": "t", "messages": []}) == "messages"
 
 
+def test_columns_that_hold_something_decide_before_those_that_are_only_there():
+    assert detect_format({"messages": None, "prompt": "p", "completion": "c"}) == "prompt_completion"
+    assert detect_format({"messages": None}) == "messages"
+
+
 def test_a_row_of_no_format_names_its_columns():
     with pytest.raises(RowError, match=r"its columns \(question, answer\) fit none of the formats messages, sharegpt"):
         detect_format({"question": "q", "answer": "a"})
+
+
+def test_the_names_of_columns_are_escaped_and_few():
+    with pytest.raises(RowError) as error:
+        detect_format({f"\x1b[31mcolumn\n{number}": number for number in range(20_000)})
+    assert str(error.value).startswith(r"its columns (\x1b[31mcolumn\n0, ")
+    assert "and 19,992 more) fit none" in str(error.value)
+    assert len(str(error.value)) < 400
+
+
+def test_a_row_with_nothing_of_its_files_format_is_read_by_its_own():
+    assert read_row({"text": "a"}, "messages") == [assistant("a")]
+    assert read_row({"messages": None, "text": "a"}, "messages") == [assistant("a")]
+    with pytest.raises(RowError, match="output is missing"):  # its text would be the whole prompt without an answer
+        read_row({"instruction": "i", "output": None, "text": "### i"}, "alpaca")
+    with pytest.raises(RowError, match="text is missing"):
+        read_row({"question": "q"}, "text")
+
+
+def test_every_format_names_the_columns_that_it_reads():
+    for name, row, messages in GOOD:
+        columns = columns_of(name, None)
+        assert FORMATS[name]({key: value for key, value in row.items() if key in columns}) == messages
+        assert columns <= columns_of("auto", None)
+    assert columns_of("text", "quality") >= {"id", "text", "quality"}
 
 
 @pytest.mark.parametrize(
@@ -109,16 +247,3 @@ def test_a_row_of_no_format_names_its_columns():
 )
 def test_only_text_and_whole_numbers_are_ids(value, expected):
     assert row_id({"id": value}) == expected
-
-
-@pytest.mark.parametrize(
-    ("value", "expected"),
-    [(None, None), ("", ""), ("good", "good"), (True, "true"), (False, "false"), (1, "1"), (0.1, "0.1"), (4.0, "4.0")],
-)
-def test_labels_become_text(value, expected):
-    assert label_text(value) == expected
-
-
-def test_a_nested_label_is_refused():
-    with pytest.raises(RowError, match="the label is of type list"):
-        label_text([1])

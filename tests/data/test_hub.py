@@ -61,12 +61,13 @@ def folder(tmp_path):
 
 @pytest.fixture
 def cached_archive(tmp_path):
-    """An archive in LESS's layout in the hub's cache, as at the revision `main`, which is COMMIT."""
+    """An archive in LESS's layout in the hub's cache, as at the revisions `main` and `v1.0`, which are COMMIT."""
     repository = tmp_path / "hub" / "datasets--some--less"
     snapshot = repository / "snapshots" / COMMIT
     snapshot.mkdir(parents=True)
     (repository / "refs").mkdir()
-    (repository / "refs" / "main").write_text(COMMIT)
+    for revision in ("main", "v1.0"):
+        (repository / "refs" / revision).write_text(COMMIT)
     with zipfile.ZipFile(snapshot / "less-data.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr(
             "data/train/processed/cot/cot_data.jsonl", "{\n" + "".join(json.dumps(line) + "\n" for line in LINES)
@@ -105,7 +106,7 @@ def test_files_of_a_data_set_are_read_by_pattern_and_indexed_across_files(folder
 
 
 @pytest.mark.usefixtures("cached_archive")
-@pytest.mark.parametrize("revision", ["main", COMMIT])
+@pytest.mark.parametrize("revision", ["main", "v1.0", COMMIT])
 def test_a_member_of_a_cached_archive_is_read_offline(revision):
     member = "zip://data/train/processed/cot/cot_data.jsonl::less-data.zip"
     hub = dataset("some/less", revision=revision, data_files=member, source_dataset="cot")
@@ -120,7 +121,7 @@ def test_an_archive_without_the_member_or_damaged_is_named(cached_archive):
     with pytest.raises(UserError, match=r"less-data.zip: holds no file nowhere.jsonl"):
         list(read_hub(dataset("some/less", data_files="zip://nowhere.jsonl::less-data.zip")).files[0][1])
     cached_archive.write_bytes(cached_archive.read_bytes()[:-30])
-    with pytest.raises(UserError, match=r"less-data.zip: data/x.jsonl cannot be read"):
+    with pytest.raises(UserError, match=r"less-data.zip: data/x.jsonl: cannot be read"):
         list(read_hub(dataset("some/less", data_files="zip://data/x.jsonl::less-data.zip")).files[0][1])
 
 
@@ -183,6 +184,41 @@ def test_another_revision_in_the_cache_is_not_taken_for_the_pinned_one():
         ),
     ):
         read_hub_benchmark(HubBenchmark(name="some/mmlu", revision="1" * 40))
+
+
+@pytest.mark.usefixtures("cached_benchmark")
+def test_a_tag_that_stands_for_another_commit_is_not_taken_for_the_one_in_the_cache(tmp_path):
+    refs = tmp_path / "hub" / "datasets--some--mmlu" / "refs"
+    refs.mkdir(parents=True)
+    (refs / "v1.0").write_text(COMMIT)
+    (refs / "v2.0").write_text("2" * 40)
+    assert read_hub_benchmark(HubBenchmark(name="some/mmlu", revision="v1.0"))[1] == COMMIT
+    with pytest.raises(UserError, match=f"at revision v2.0: cannot be read .* the cache holds revision {COMMIT}"):
+        read_hub_benchmark(HubBenchmark(name="some/mmlu", revision="v2.0"))
+
+
+def test_a_hub_data_set_without_a_sample_stops_the_run_beside_good_ones(folder, tmp_path):
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "train.jsonl").write_text('{"q": 1}\n')
+    hub = [dataset(folder), dataset(tmp_path / "bad", source_dataset="other")]
+    prepare = load_params(PARAMS).prepare.model_copy(update={"source": "hub", "hub": hub})
+    with pytest.raises(UserError, match=r"bad: none of its rows can be read; the first is line 1: its columns \(q\)"):
+        list(read_pool_source(prepare))
+
+
+def test_columns_that_nobody_asks_for_are_not_read(tmp_path):
+    (tmp_path / "dates").mkdir()
+    far = pa.array([2**50, 0], pa.timestamp("s"))
+    pq.write_table(pa.table({"text": ["a", "b"], "when": far}), tmp_path / "dates" / "train.parquet")
+    prepare = load_params(PARAMS).prepare.model_copy(update={"source": "hub", "hub": [dataset(tmp_path / "dates")]})
+    assert [row.messages[0]["content"] for row in read_pool_source(prepare)] == ["a", "b"]
+
+
+@pytest.mark.parametrize("wrong", [{"choices": ["a", "b"]}, {"answer": 4}, {"question": None}, {"subject": None}])
+def test_a_question_that_is_none_is_named(tmp_path, wrong):
+    folder = mmlu_folder(tmp_path / "mmlu", [QUESTIONS[0], QUESTIONS[1] | wrong])
+    with pytest.raises(UserError, match=r"prepare.benchmark.hub.name: .*mmlu, dev, row 2: got question .*; takes a "):
+        read_hub_benchmark(HubBenchmark(name=str(folder), revision="main"))
 
 
 def test_formats_that_could_carry_code_are_refused(tmp_path):

@@ -7,7 +7,7 @@ import pytest
 
 from mygo.data import pool as pool_module
 from mygo.data.pool import count_rows, iter_batches, open_pool, sample_warmup_pool, write_pool
-from mygo.data.records import POOL_SCHEMA, REJECTED_SCHEMA, Rejected, Sample
+from mygo.data.records import POOL_SCHEMA, REJECTED_SCHEMA, PassedOver, Rejected, Sample
 from mygo.errors import UserError
 
 
@@ -47,10 +47,12 @@ def test_what_is_written_is_read_in_order(tmp_path):
         {"s": 5},
     )
     assert sorted(bytes_below(tmp_path / "pool")) == [
+        "passed_over.parquet",
         "pool-00000.parquet",
         "pool-00001.parquet",
         "pool-00002.parquet",
         "rejected.parquet",
+        "sources.parquet",
     ]
     assert [pq.read_metadata(tmp_path / "pool" / f"pool-0000{part}.parquet").num_rows for part in range(3)] == [7, 7, 3]
     assert count_rows(tmp_path / "pool") == 17
@@ -85,6 +87,21 @@ def test_batches_begin_at_any_row(tmp_path, monkeypatch, first):
     batches = list(iter_batches(tmp_path / "pool", ["source_index"], 4, first=first))
     assert [row for batch in batches for row in batch["source_index"].to_pylist()] == list(range(first, 25))
     assert all(batch.num_rows == 4 for batch in batches[:-1])
+
+
+def test_files_that_were_passed_over_and_the_counts_of_sources_lie_beside_the_pool(tmp_path):
+    rows = [PassedOver("a.txt", "unknown"), sample(0, "b"), rejected(0), sample(1), PassedOver("c.jsonl", "is empty")]
+    counts = write_pool(rows, tmp_path / "pool")
+    assert counts.passed_over == [rows[0], rows[4]]
+    assert pq.read_table(tmp_path / "pool" / "passed_over.parquet").to_pylist() == [
+        {"file": "a.txt", "reason": "unknown"},
+        {"file": "c.jsonl", "reason": "is empty"},
+    ]
+    assert pq.read_table(tmp_path / "pool" / "sources.parquet").to_pylist() == [
+        {"source_dataset": "b", "samples": 1, "rejected": 0},
+        {"source_dataset": "s", "samples": 1, "rejected": 1},
+    ]
+    assert count_rows(tmp_path / "pool") == 2
 
 
 def test_a_pool_without_rejected_rows_says_so(tmp_path):

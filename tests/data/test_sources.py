@@ -1,13 +1,17 @@
 """From files to samples and rejected rows, on rows written by hand and on the real data sets."""
 
+import gzip
 import json
 from collections import Counter
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from mygo.data.files import find_files, read_rows
-from mygo.data.records import Rejected, Sample
+from mygo.data.files import find_files
+from mygo.data.readers import read_rows
+from mygo.data.records import PassedOver, Rejected, Sample
 from mygo.data.sources import SourceFile, read_files, read_pool_source
 from mygo.errors import UserError
 from mygo.params import load_params
@@ -23,8 +27,12 @@ def write_lines(path, *rows):
 
 
 def read(path, row_format="auto", label_column=None):
-    files = [SourceFile(file.source_dataset, file.name, read_rows(file.path)) for file in find_files(path)]
-    return list(read_files(files, row_format, label_column))
+    files = [SourceFile(file.source_dataset, file.name, read_rows(file.path)) for file in find_files(path).files]
+    return list(read_files({f"prepare.path: {path}": files}, row_format, label_column))
+
+
+def passed_over(rows):
+    return {row.file: row.reason for row in rows if isinstance(row, PassedOver)}
 
 
 def test_every_row_is_a_sample_or_rejected_with_its_place(tmp_path):
@@ -97,26 +105,108 @@ def test_an_unknown_label_column_names_those_there_are(tmp_path):
         read(path, label_column="label")
 
 
-@pytest.mark.parametrize(
-    ("rows", "sentence"),
-    [
-        ([], "x.jsonl: is empty; takes at least one row"),
-        (["", " "], "x.jsonl: is empty; takes at least one row"),
-        (
-            ["nonsense", {"text": ""}],
-            "x.jsonl: none of its rows can be read; the first is line 1: bad JSON at character 1: ",
-        ),
-        (
-            [{"q": 1}],
-            r"x.jsonl: none of its rows can be read; the first is line 1: its columns \(q\) fit none of the formats",
-        ),
-    ],
-)
-def test_a_file_of_which_nothing_can_be_read_stops_the_run(tmp_path, rows, sentence):
+def test_twenty_thousand_columns_are_one_short_sentence(tmp_path):
+    path = write_lines(tmp_path / "a.jsonl", GOOD | {f"\x1b[1m\n{number}": 0 for number in range(20_000)})
+    with pytest.raises(UserError) as error:
+        read(path, label_column="label\n")
+    assert str(error.value).startswith(r"prepare.label_column: got 'label\n'; the columns there are \x1b[1m\n")
+    assert len(str(error.value)) < 400
+
+
+def test_a_row_of_another_format_is_read_by_its_own(tmp_path):
+    path = write_lines(tmp_path / "a.jsonl", {"messages": [{"role": "assistant", "content": "m"}]}, GOOD, {"q": 1})
+    rows = read(path)
+    assert [row.messages[0]["content"] for row in rows[:2]] == ["m", "good"]
+    assert rows[2].reason == "messages is missing"
+
+
+NOT_USABLE = [
+    ([], "is empty; takes at least one row"),
+    (["", " "], "is empty; takes at least one row"),
+    (
+        ["nonsense", {"text": ""}],
+        "none of its rows can be read; the first is line 1: bad JSON at character 1: ",
+    ),
+    (
+        [{"default": {"features": {}}}],
+        r"none of its rows can be read; the first is line 1: its columns (default) fit none of the formats",
+    ),
+    (["version https://git-lfs.github.com/spec/v1"], "cannot be read (it is a Git LFS pointer, not the file"),
+]
+
+
+@pytest.mark.parametrize(("rows", "reason"), NOT_USABLE)
+def test_a_file_of_which_nothing_can_be_read_is_passed_over_by_name(tmp_path, rows, reason):
     write_lines(tmp_path / "a.jsonl", GOOD)
+    write_lines(tmp_path / "x.json", *rows)
+    write_lines(tmp_path / "z.jsonl", GOOD)
+    outcomes = read(tmp_path)
+    assert [row.source_dataset for row in outcomes if isinstance(row, Sample)] == ["a", "z"]
+    assert passed_over(outcomes).keys() == {"x.json"}
+    assert passed_over(outcomes)["x.json"].startswith(reason)
+    assert isinstance(outcomes[-2], PassedOver)  # in its place
+    # No row of it is lost either.
+    assert sum(isinstance(row, Rejected) for row in outcomes) == sum(bool(str(row).strip()) for row in rows) - (
+        "LFS" in reason
+    )
+
+
+@pytest.mark.parametrize(("rows", "reason"), NOT_USABLE)
+def test_a_source_of_which_nothing_can_be_read_stops_the_run(tmp_path, rows, reason):
     write_lines(tmp_path / "x.jsonl", *rows)
-    with pytest.raises(UserError, match=f"^{sentence}"):
+    with pytest.raises(UserError) as error:
         read(tmp_path)
+    assert str(error.value).startswith(f"x.jsonl: {reason}")
+    write_lines(tmp_path / "y.jsonl", *rows)
+    with pytest.raises(UserError) as error:
+        read(tmp_path)
+    assert f"{tmp_path.name}: none of its 2 files can be used; the first is x.jsonl: {reason}" in str(error.value)
+
+
+def test_what_was_read_of_a_damaged_file_stays_and_the_rest_is_named(tmp_path):
+    content = gzip.compress(b"".join(json.dumps(GOOD | {"n": number}).encode() + b"\n" for number in range(200_000)))
+    (tmp_path / "a.jsonl.gz").write_bytes(content[: len(content) // 2])
+    write_lines(tmp_path / "b.jsonl", GOOD)
+    rows = read(tmp_path)
+    samples = Counter(row.source_dataset for row in rows if isinstance(row, Sample))
+    assert 1_000 < samples["a"] < 200_000
+    assert samples["b"] == 1
+    assert passed_over(rows) == {
+        "a.jsonl.gz": f"cannot be read (Truncated compressed stream) after line {samples['a']:,}"
+    }
+
+
+def test_parquet_columns_that_nobody_asks_for_do_no_harm_and_those_that_are_cost_rows(tmp_path):
+    far = pa.array([2**50, 0], pa.timestamp("s"))
+    pq.write_table(pa.table({"text": ["a", "b"], "when": far}), tmp_path / "good.parquet")
+    pq.write_table(pa.table({"prompt": ["a", "b"], "completion": far}), tmp_path / "odd.parquet")
+    pq.write_table(pa.table({"text": ["a", "b"], "id": far}), tmp_path / "strange_id.parquet")
+    rows = list(read_pool_source(prepare_params(source="local", path=str(tmp_path))))
+    samples = [(row.source_dataset, row.source_index) for row in rows if isinstance(row, Sample)]
+    assert samples == [("good", 0), ("good", 1), ("strange_id", 0), ("strange_id", 1)]
+    reasons = [row.reason for row in rows if isinstance(row, Rejected)]
+    assert reasons[0].startswith("completion cannot be read (")
+    assert reasons[1] == "completion is of type datetime, not text"
+    assert passed_over(rows).keys() == {"odd.parquet"}
+
+
+def test_labels_of_json_and_csv_are_the_same(tmp_path):
+    write_lines(tmp_path / "a.jsonl", GOOD | {"label": 1}, GOOD | {"label": 1.0}, GOOD | {"label": None})
+    (tmp_path / "b.csv").write_text("text,label\ngood,1.0\ngood,1\ngood,\n")
+    rows = read(tmp_path, label_column="label")
+    assert [row.label for row in rows] == ["1", "1", None, "1", "1", None]
+
+
+def test_text_from_data_is_escaped_in_reasons(tmp_path):
+    write_lines(
+        tmp_path / "a.jsonl",
+        GOOD,
+        {"messages": [{"role": "\x1b[31m\nerror: forged", "content": "a"}]},
+        {"messages": [{"role": "user", "content": [{"type": "\u202e" * 10_000}]}]},
+    )
+    reasons = [row.reason for row in read(tmp_path) if isinstance(row, Rejected)]
+    assert len(reasons) == 2
+    assert all(reason.isprintable() and len(reason) < 200 for reason in reasons)
 
 
 def prepare_params(**changes):
@@ -125,48 +215,15 @@ def prepare_params(**changes):
 
 def test_params_name_the_source(tmp_path):
     write_lines(tmp_path / "a.jsonl", GOOD | {"label": "x"})
+    write_lines(tmp_path / "notes.txt")
     source = read_pool_source(prepare_params(source="local", path=str(tmp_path), label_column="label"))
-    assert list(source) == [Sample("a", 0, "a_0", [{"role": "assistant", "content": "good"}], "x")]
+    assert list(source) == [
+        PassedOver("notes.txt", "its ending is not one of those that are read"),
+        Sample("a", 0, "a_0", [{"role": "assistant", "content": "good"}], "x"),
+    ]
     assert source.commits == {}
 
 
 def test_a_hub_source_names_data_sets():
     with pytest.raises(UserError, match=r"prepare.hub: got source_dataset \[\]; takes one data set or more"):
         read_pool_source(prepare_params(source="hub", hub=[]))
-
-
-def test_less_layout_of_real_data(shared_data):
-    rows = read(shared_data / "less_like" / "train" / "processed")
-    assert Counter(row.source_dataset for row in rows) == {"cot": 420, "dolly": 300, "flan_v2": 283, "oasst1": 926}
-    # Seven of flan_v2 have an empty answer.
-    assert Counter((row.source_dataset, row.reason) for row in rows if isinstance(row, Rejected)) == {
-        ("flan_v2", "a turn has no text"): 7
-    }
-    samples = [row for row in rows if isinstance(row, Sample)]
-    assert all(row.id == f"{row.source_dataset}_{row.source_index}" for row in samples)
-    assert rows[0].messages[0]["role"] == "user"
-
-
-def test_all_of_alpaca(shared_data):
-    rows = read(shared_data / "alpaca", label_column="in_alpagasus_claude_t45")
-    assert [row.source_index for row in rows] == list(range(52_002))
-    assert Counter(row.reason for row in rows if isinstance(row, Rejected)) == {"output has no text": 28}
-    # AlpaGasus kept 5,305 rows, four of which have an empty output.
-    assert Counter(row.label for row in rows if isinstance(row, Sample)) == {"true": 5301, "false": 51_974 - 5301}
-    assert rows[0].messages[0]["content"] == "Give three tips for staying healthy."
-
-
-def test_dolly_puts_the_context_after_the_instruction(shared_data):
-    rows = read(shared_data / "dolly")
-    assert len(rows) == 15_015
-    assert (
-        rows[0]
-        .messages[0]["content"]
-        .startswith("When did Virgin Australia start operating?\n\nVirgin Australia, the trading name")
-    )
-
-
-def test_completions_keep_their_end_of_text(shared_data):
-    rows = read(shared_data / "t0_p3")
-    assert len(rows) == 55_185
-    assert rows[0].messages[1]["content"] == "subjective idealism<|endoftext|>"

@@ -4,15 +4,16 @@ Parquet.
 
 import csv
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Literal, TypedDict
+from typing import Any, Literal, TypedDict
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mygo.data.hub import load_split
-from mygo.errors import UserError
+from mygo.data.hub import load_split, table_rows
+from mygo.errors import UserError, escaped, listed, shown
 from mygo.params import HubBenchmark
 from mygo.workdir import atomic_folder
 
@@ -62,8 +63,8 @@ def read_csv_benchmark(path: Path) -> dict[str, list[Question]]:
     questions = {split: _read_split(path / split, f"_{split}.csv") for split in SPLITS}
     if not questions["test"]:
         raise UserError(
-            f"prepare.benchmark.path: {path} has no questions in test/<subject>_test.csv; takes Hendrycks' folder "
-            "with dev/ and test/"
+            f"prepare.benchmark.path: {shown(path, 200)} has no questions in test/<subject>_test.csv; takes "
+            "Hendrycks' folder with dev/ and test/"
         )
     return questions
 
@@ -78,14 +79,15 @@ def read_hub_benchmark(hub: HubBenchmark) -> tuple[dict[str, list[Question]], st
     commit = None
     for split in SPLITS:
         table, commit = load_split(hub.name, hub.revision, "all", split)
-        if missing := sorted(Question.__annotations__.keys() - set(table.column_names)):
+        columns = list(Question.__annotations__)
+        if missing := sorted(set(columns) - set(table.column_names)):
             raise UserError(
                 f"prepare.benchmark.hub.name: {hub.name} lacks the columns {', '.join(missing)}; takes a data set "
                 "like cais/mmlu"
             )
-        rows: list[Question] = [
-            {"question": row["question"], "subject": row["subject"], "choices": row["choices"], "answer": row["answer"]}
-            for row in table
+        rows = [
+            _hub_question(row.value, f"prepare.benchmark.hub.name: {hub.name}, {split}, row {row.line}")
+            for row in table_rows(hub.name, table, frozenset(columns))
         ]
         questions[split] = sorted(rows, key=lambda row: row["subject"])
     return questions, commit
@@ -98,15 +100,19 @@ def _read_split(folder: Path, ending: str) -> list[Question]:
 
 def _read_subject(file: Path, subject: str) -> Iterator[Question]:
     line = 1
+    if not os.path.isfile(file):  # a pipe would wait for a writer for ever
+        raise UserError(f"{shown(file, 200)}: is not a regular file; takes questions as CSV")
     try:
         with file.open(newline="", encoding="utf-8-sig") as stream:
             reader = csv.reader(stream, strict=True)
             for row in reader:
                 if row:
-                    yield _question(row, subject, f"{file}, line {line}")
+                    yield _question(row, escaped(subject), f"{shown(file, 200)}, line {line}")
                 line = reader.line_num + 1
     except (csv.Error, UnicodeDecodeError) as error:
-        raise UserError(f"{file}, line {line}: not readable as CSV ({error})") from None
+        raise UserError(f"{shown(file, 200)}, line {line}: not readable as CSV ({shown(error)})") from None
+    except OSError as error:
+        raise UserError(f"{shown(file, 200)}: cannot be read ({error.strerror})") from None
 
 
 def _question(row: list[str], subject: str, place: str) -> Question:
@@ -114,5 +120,16 @@ def _question(row: list[str], subject: str, place: str) -> Question:
         raise UserError(f"{place}: got {len(row)} fields; takes 6 (question, A, B, C, D, answer)")
     question, *choices, answer = row
     if len(answer) != 1 or answer not in LETTERS:
-        raise UserError(f"{place}: got the answer {answer!r}; takes A, B, C or D")
+        raise UserError(f"{place}: got the answer '{shown(answer)}'; takes A, B, C or D")
     return {"question": question, "subject": subject, "choices": choices, "answer": LETTERS.index(answer)}
+
+
+def _hub_question(row: dict[str, Any], place: str) -> Question:
+    question, subject, choices, answer = (row[name] for name in Question.__annotations__)
+    is_text = isinstance(choices, list) and all(isinstance(text, str) for text in (question, subject, *choices))
+    if not is_text or len(choices) != len(LETTERS) or answer not in range(len(LETTERS)):
+        raise UserError(
+            f"{place}: got {listed(f'{name} {value!r}' for name, value in row.items())}; takes a question, a subject "
+            "and four choices as text, and the index of the answer, 0 to 3"
+        )
+    return {"question": question, "subject": escaped(subject), "choices": choices, "answer": answer}

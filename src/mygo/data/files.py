@@ -1,24 +1,15 @@
-"""Local files: JSON lines, JSON arrays and Parquet, the first two also compressed; one file or a folder of them."""
+"""The files of a pool: one file, or all that lie below a folder."""
 
-import io
-from collections import Counter
-from collections.abc import Iterator
+import os
+from collections import Counter, deque
 from pathlib import Path, PurePosixPath
-from typing import IO, NamedTuple
+from typing import NamedTuple
 
-import orjson
-import pyarrow as pa
-import pyarrow.parquet as pq
+from mygo.data.readers import KNOWN, ending_of, is_known
+from mygo.data.records import PassedOver
+from mygo.errors import UserError, escaped, listed, shown
 
-from mygo.data.records import Row
-from mygo.errors import UserError
-
-JSON_ENDINGS = (".jsonl", ".ndjson", ".json")
-COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
-KNOWN = ".jsonl, .json (also with .gz or .zst) and .parquet"
-BUFFER_BYTES = 1 << 20
-BATCH_ROWS = 1_000
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+UNKNOWN_ENDING = "its ending is not one of those that are read"
 
 
 class DataFile(NamedTuple):
@@ -29,121 +20,89 @@ class DataFile(NamedTuple):
     source_dataset: str
 
 
-def find_files(path: Path) -> list[DataFile]:
-    """The readable files at `path`, in the order of their names; hidden files and unknown endings are passed over.
+class FoundFiles(NamedTuple):
+    """What a source holds: the files that are read, and what lies beside them, both in the order of their names."""
+
+    files: list[DataFile]
+    passed_over: list[PassedOver]
+
+
+def find_files(path: Path) -> FoundFiles:
+    """The files at `path` that have a known ending; hidden ones do not count. Links are followed, and no folder is read
+    twice.
 
     A data set is called by its file's stem, or by the folder in LESS's layout (`dolly/dolly_data.jsonl`); where that is
-    not unique, by the file's relative path. Raises `UserError` if there is no such file.
+    not unique, by the file's relative path. Names are escaped where they cannot be printed.
+    Raises `UserError` if there is no such file.
     """
-    if not path.exists():
-        raise UserError(f"prepare.path: {path} does not exist; takes a file or a folder of {KNOWN}")
-    files = _below(path) if path.is_dir() else {path.name: path}
-    names = {name: short for name in sorted(files) if (short := _short_name(PurePosixPath(name)))}
-    if not names:
-        raise UserError(
-            f"prepare.path: {path} {'holds no file' if path.is_dir() else 'is not'} of a known format; takes {KNOWN}"
-        )
-    uses = Counter(names.values())
-    return [DataFile(files[name], name, short if uses[short] == 1 else name) for name, short in names.items()]
+    if not os.path.exists(path):
+        raise UserError(f"prepare.path: {shown(path, 200)} does not exist; takes a file or a folder of {KNOWN}")
+    paths, problems = _below(path) if os.path.isdir(path) else ({path.name: path}, {})
+    problems |= {name: problem for name, file in paths.items() if (problem := _problem(file))}
+    passed_over = [PassedOver(escaped(name), problems[name]) for name in sorted(problems)]
+    shorts = {name: _short_name(PurePosixPath(name)) for name in sorted(paths.keys() - problems.keys())}
+    if not shorts:
+        raise UserError(_no_file(path, passed_over))
+    uses = Counter(shorts.values())
+    return FoundFiles(
+        [
+            DataFile(paths[name], escaped(name), escaped(short if uses[short] == 1 else name))
+            for name, short in shorts.items()
+        ],
+        passed_over,
+    )
 
 
-def read_rows(path: Path) -> Iterator[Row]:
-    """The rows of a file, streamed. Raises `UserError` if the file itself is damaged or not what its ending says."""
-    try:
-        if path.suffix == ".parquet":
-            yield from _read_parquet(path)
-        else:
-            with io.BufferedReader(_open(path), BUFFER_BYTES) as stream:
-                yield from read_json(stream)
-    except (OSError, ValueError, pa.ArrowException) as error:
-        raise UserError(f"{path}: cannot be read ({' '.join(str(error).split())})") from None
-
-
-def read_json(stream: io.BufferedReader) -> Iterator[Row]:
-    """The rows of JSON lines, streamed, or of a JSON array, which is held in memory whole. The content decides, not the
-    ending.
-
-    Lines are counted from 1 as an editor shows them; blank ones are no rows. A byte order mark and CRLF are accepted.
-    Raises `ValueError` for an array that is not JSON.
+def _below(root: Path) -> tuple[dict[str, Path], dict[str, str]]:
+    """The files by their relative names, and why a folder is not read. Folders come before links to folders, so that a
+    folder that can be reached by both is called by its own name.
     """
-    if stream.peek(BUFFER_BYTES).startswith(BYTE_ORDER_MARK):
-        stream.read(len(BYTE_ORDER_MARK))
-    is_array = stream.peek(BUFFER_BYTES).lstrip().startswith(b"[")
-    yield from _read_array(stream.read()) if is_array else _read_lines(stream)
+    files: dict[str, Path] = {}
+    problems: dict[str, str] = {}
+    seen: dict[tuple[int, int], str] = {}
+    folders, links = [root], deque[Path]()
+    while folders or links:
+        folder = folders.pop() if folders else links.popleft()
+        name = folder.relative_to(root).as_posix()
+        try:
+            status = folder.stat()
+            first_name = seen.setdefault((status.st_dev, status.st_ino), name)
+            if first_name != name:
+                problems[name] = f"the folder was read already, as {shown(first_name)}"
+                continue
+            children = sorted(child for child in folder.iterdir() if not child.name.startswith("."))
+        except OSError as error:
+            problems[name] = f"the folder cannot be read ({error.strerror})"
+            continue
+        for child in children:
+            if not os.path.isdir(child):
+                files[child.relative_to(root).as_posix()] = child
+            elif os.path.islink(child):
+                links.append(child)
+            else:
+                folders.append(child)
+    return files, problems
 
 
-def _below(folder: Path) -> dict[str, Path]:
-    paths = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
-    return {
-        name: path
-        for name, path in paths.items()
-        if not any(part.startswith(".") for part in PurePosixPath(name).parts)
-    }
-
-
-def _short_name(name: PurePosixPath) -> str | None:
-    """What to call a file's data set; None if the ending is not a known one."""
-    bare = name.with_suffix("") if name.suffix in COMPRESSIONS else name
-    if bare.suffix not in JSON_ENDINGS and name.suffix != ".parquet":
+def _problem(file: Path) -> str | None:
+    """Why a file is not read; None if it is."""
+    if not is_known(ending_of(file.name)):
+        return UNKNOWN_ENDING
+    if os.path.isfile(file):  # never opens a pipe, which would wait for a writer
         return None
-    stem = bare.name.removesuffix(bare.suffix)
+    return "it is a link to nothing" if os.path.islink(file) else "it is not a regular file"
+
+
+def _short_name(name: PurePosixPath) -> str:
+    stem = ending_of(name.name).stem
     return name.parent.name if stem == f"{name.parent.name}_data" else stem
 
 
-def _open(path: Path) -> pa.NativeFile:
-    # Arrow's decompression notices a file that was cut off; the zstandard package takes it for a short one.
-    return pa.input_stream(str(path), compression=COMPRESSIONS.get(path.suffix))
-
-
-def _read_lines(stream: IO[bytes]) -> Iterator[Row]:
-    for number, line in enumerate(stream, 1):
-        if content := line.strip():
-            yield _parse(number, content)
-
-
-def _parse(number: int, line: bytes) -> Row:
-    try:
-        return Row(number, orjson.loads(line))
-    except orjson.JSONDecodeError as error:
-        return Row(number, None, _json_problem(line, error))
-
-
-def _json_problem(content: bytes, error: orjson.JSONDecodeError) -> str:
-    try:
-        content.decode("utf-8")
-    except UnicodeDecodeError:
-        return "not UTF-8"
-    return f"bad JSON at character {error.pos + 1}: {error.msg}"
-
-
-def _read_array(content: bytes) -> Iterator[Row]:
-    try:
-        rows = orjson.loads(content)
-    except orjson.JSONDecodeError as error:
-        first, _, rest = content.lstrip().partition(b"\n")
-        if not rest.strip() or _parse(1, first).reason:
-            raise ValueError(f"as a JSON array: {_json_problem(content, error)}") from None
-        yield from _read_lines(io.BytesIO(content))  # JSON lines, the first of which is a list
-    else:
-        yield from (Row(number, row) for number, row in enumerate(rows, 1))
-
-
-def _read_parquet(path: Path) -> Iterator[Row]:
-    with pq.ParquetFile(path) as file:
-        number = 0
-        for batch in file.iter_batches(BATCH_ROWS):
-            try:
-                rows = [Row(number + place, row) for place, row in enumerate(batch.to_pylist(), 1)]
-            except UnicodeDecodeError:
-                rows = [
-                    _parquet_row(number + place, batch.slice(place - 1, 1)) for place in range(1, batch.num_rows + 1)
-                ]
-            number += batch.num_rows
-            yield from rows
-
-
-def _parquet_row(number: int, row: pa.RecordBatch) -> Row:
-    try:
-        return Row(number, row.to_pylist()[0])
-    except UnicodeDecodeError:
-        return Row(number, None, "not UTF-8")
+def _no_file(path: Path, passed_over: list[PassedOver]) -> str:
+    place = f"prepare.path: {shown(path, 200)}"
+    if os.path.isdir(path):
+        there = f" (there are {listed(file.file for file in passed_over)})" if passed_over else ""
+        return f"{place} holds no file of a known format; takes {KNOWN}{there}"
+    return (
+        f"{place} is not {'a regular file' if is_known(ending_of(path.name)) else 'of a known format'}; takes {KNOWN}"
+    )

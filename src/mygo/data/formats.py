@@ -1,60 +1,45 @@
 """Row formats: each turns one row of a source into messages, or says in a `RowError` why it cannot."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from mygo.data.records import Message
-
-ROLES = {
-    "system": "system",
-    "user": "user",
-    "human": "user",
-    "prompter": "user",
-    "assistant": "assistant",
-    "gpt": "assistant",
-    "chatgpt": "assistant",
-    "bard": "assistant",
-    "bing": "assistant",
-    "model": "assistant",
-    "bot": "assistant",
-}
-
-
-class RowError(Exception):
-    """Why a row is rejected; it becomes the `reason` in `rejected.parquet` and never stops a run."""
+from mygo.data.records import Message, RowError, wrong_type
+from mygo.data.turns import ROW_CONTENTS, SYSTEM, holds_something, only_of, read_turns, with_system
+from mygo.errors import listed
 
 
 def from_messages(row: dict[str, Any]) -> list[Message]:
     """`messages` of `role` and `content`: LESS, open-instruct, OpenAI."""
-    return _turns(row, "messages")
+    return with_system(row, read_turns(row.get("messages"), "messages"))
 
 
 def from_sharegpt(row: dict[str, Any]) -> list[Message]:
-    """`conversations` of `from` and `value`, with ShareGPT's role names."""
-    return _turns(row, "conversations")
+    """`conversations` of `from` and `value`, with ShareGPT's role names, and an optional `system` beside them."""
+    return with_system(row, read_turns(row.get("conversations"), "conversations"))
 
 
 def from_alpaca(row: dict[str, Any]) -> list[Message]:
-    """`instruction`, optional `input` and `output`; Dolly calls the last two `context` and `response`.
+    """`instruction`, optional `input` and `output`; Dolly calls the last two `context` and `response`. LLaMA-Factory
+    adds `system` and `history`, a list of earlier instructions with their responses.
 
     The input follows the instruction after an empty line, as in open-instruct, which wrote LESS's data.
     """
     instruction = _text(row, "instruction")
-    extra = _first_of(row, "input", "context")
+    extra = only_of(row, "input", "context")
     if not isinstance(extra, str | None):
-        raise _wrong_type("input", extra, "text")
+        raise wrong_type("input", extra, "text")
     prompt = f"{instruction}\n\n{extra}" if extra and extra.strip() else instruction
-    return _exchange(prompt, _text({"output": _first_of(row, "output", "response")}, "output"))
+    return _exchange(row, prompt, _text({"output": only_of(row, "output", "response")}, "output"))
 
 
 def from_prompt_completion(row: dict[str, Any]) -> list[Message]:
     """`prompt` and `completion`, both as they stand."""
-    return _exchange(_text(row, "prompt"), _text(row, "completion"))
+    return _exchange(row, _text(row, "prompt"), _text(row, "completion"))
 
 
 def from_text(row: dict[str, Any]) -> list[Message]:
     """Plain `text`, which becomes one turn of the assistant."""
-    return [{"role": "assistant", "content": _text(row, "text")}]
+    return with_system(row, [{"role": "assistant", "content": _text(row, "text")}])
 
 
 FORMATS: dict[str, Callable[[dict[str, Any]], list[Message]]] = {
@@ -73,14 +58,47 @@ SIGNATURES = (
     ("prompt_completion", {"prompt", "completion"}),
     ("text", {"text"}),
 )
+# The columns that rows are read for; a file may have others.
+SHARED_COLUMNS = {"id", *SYSTEM, *ROW_CONTENTS}
+COLUMNS = {
+    "messages": {"messages"},
+    "sharegpt": {"conversations"},
+    "alpaca": {"instruction", "input", "context", "output", "response", "history"},
+    "prompt_completion": {"prompt", "completion", "history"},
+    "text": {"text"},
+}
+
+
+def columns_of(row_format: str, label_column: str | None) -> frozenset[str]:
+    """The columns that a format of `FORMATS`, or `auto`, reads of a row, its id and its label with them."""
+    own = COLUMNS[row_format] if row_format in COLUMNS else set().union(*COLUMNS.values())
+    return frozenset(own | SHARED_COLUMNS | ({label_column} if label_column else set()))
 
 
 def detect_format(row: dict[str, Any]) -> str:
-    """The name of the format that the row's columns fit. Raises `RowError` if there is none."""
-    for name, signature in SIGNATURES:
-        if signature <= row.keys():
-            return name
-    raise RowError(f"its columns ({', '.join(row) or 'none'}) fit none of the formats {', '.join(FORMATS)}")
+    """The name of the format that the row's columns fit, those that hold a value before those that are only there.
+
+    Raises `RowError` if there is none.
+    """
+    found = _fitting(_held(row)) or _fitting(row)
+    if found is None:
+        raise RowError(f"its columns ({listed(row)}) fit none of the formats {', '.join(FORMATS)}")
+    return found
+
+
+def read_row(row: dict[str, Any], file_format: str) -> list[Message]:
+    """The messages of a row of a file with this format; a row that has nothing of it is read by its own.
+
+    Raises `RowError`.
+    """
+    try:
+        return FORMATS[file_format](row)
+    except RowError:
+        held = _held(row)
+        own = _fitting(held)
+        if own is None or held & COLUMNS[file_format]:
+            raise
+        return FORMATS[own](row)
 
 
 def row_id(row: dict[str, Any]) -> str | None:
@@ -89,60 +107,40 @@ def row_id(row: dict[str, Any]) -> str | None:
     return str(value) if isinstance(value, str | int) and not isinstance(value, bool) and value != "" else None
 
 
-def label_text(value: Any) -> str | None:
-    """A quality label as text: true, false, a number as Python writes it. Raises `RowError` for anything nested."""
-    if value is None or isinstance(value, str):
-        return value
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int | float):
-        return repr(value)
-    raise _wrong_type("the label", value, "text, a number, true or false")
+def _held(row: dict[str, Any]) -> set[str]:
+    return {name for name, value in row.items() if value is not None}
 
 
-def _turns(row: dict[str, Any], key: str) -> list[Message]:
-    """A list of turns in either spelling; a system turn without text is left out, any other makes the row a bad one."""
-    turns = row.get(key)
-    if not isinstance(turns, list):
-        raise _wrong_type(key, turns, "a list")
-    messages = [_turn(turn) for turn in turns]
-    messages = [message for message in messages if message["role"] != "system" or message["content"].strip()]
-    if not any(message["role"] == "assistant" for message in messages):
-        raise RowError("no assistant turn")
-    if not all(message["content"].strip() for message in messages):
-        raise RowError("a turn has no text")
-    return messages
+def _fitting(names: Iterable[str]) -> str | None:
+    there = set(names)
+    return next((name for name, signature in SIGNATURES if signature <= there), None)
 
 
-def _turn(turn: Any) -> Message:
-    if not isinstance(turn, dict):
-        raise _wrong_type("a turn", turn, "an object")
-    role, content = _first_of(turn, "role", "from"), _first_of(turn, "content", "value")
-    if not isinstance(role, str) or role.lower() not in ROLES:
-        raise RowError(f"unknown role {str(role)[:40]!r}")
-    if not isinstance(content, str):
-        raise _wrong_type("a turn's content", content, "text")
-    return {"role": ROLES[role.lower()], "content": content}
+def _exchange(row: dict[str, Any], prompt: str, answer: str) -> list[Message]:
+    return with_system(row, [*_history(row.get("history")), *_pair(prompt, answer)])
 
 
-def _exchange(prompt: str, answer: str) -> list[Message]:
+def _history(history: Any) -> list[Message]:
+    if not holds_something(history):
+        return []
+    if not isinstance(history, list):
+        raise wrong_type("history", history, "a list of pairs")
+    for pair in history:
+        if not (isinstance(pair, list) and len(pair) == 2 and all(isinstance(text, str) for text in pair)):
+            raise RowError("history is not a list of pairs of text, an instruction and its response")
+        if not all(text.strip() for text in pair):
+            raise RowError("a turn of the history has no text")
+    return [turn for prompt, answer in history for turn in _pair(prompt, answer)]
+
+
+def _pair(prompt: str, answer: str) -> list[Message]:
     return [{"role": "user", "content": prompt}, {"role": "assistant", "content": answer}]
-
-
-def _first_of(row: dict[str, Any], *keys: str) -> Any:
-    return next((row[key] for key in keys if row.get(key) is not None), None)
 
 
 def _text(row: dict[str, Any], key: str) -> str:
     value = row.get(key)
     if not isinstance(value, str):
-        raise _wrong_type(key, value, "text")
+        raise wrong_type(key, value, "text")
     if not value.strip():
         raise RowError(f"{key} has no text")
     return value
-
-
-def _wrong_type(what: str, value: Any, wanted: str) -> RowError:
-    return RowError(
-        f"{what} is missing" if value is None else f"{what} is of type {type(value).__name__}, not {wanted}"
-    )

@@ -8,13 +8,21 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mygo.data.records import POOL_SCHEMA, REJECTED_SCHEMA, Rejected, Sample
+from mygo.data.records import (
+    PASSED_OVER_SCHEMA,
+    POOL_SCHEMA,
+    REJECTED_SCHEMA,
+    SOURCES_SCHEMA,
+    PassedOver,
+    Rejected,
+    Sample,
+)
 from mygo.errors import UserError
 from mygo.workdir import atomic_folder
 
@@ -33,10 +41,13 @@ class PoolCounts:
     rejected: int = 0
     by_source: Counter[str] = field(default_factory=Counter)
     rejected_by_source: Counter[str] = field(default_factory=Counter)
+    passed_over: list[PassedOver] = field(default_factory=list)
 
 
-def write_pool(samples: Iterable[Sample | Rejected], folder: Path) -> PoolCounts:
-    """Write samples and rejected rows as the pool `folder`, which appears complete or not at all; streams."""
+def write_pool(samples: Iterable[Sample | Rejected | PassedOver], folder: Path) -> PoolCounts:
+    """Write samples, rejected rows, files that were passed over and the counts of every source data set as the pool
+    `folder`, which appears complete or not at all; streams.
+    """
     counts = PoolCounts()
     with (
         atomic_folder(folder) as temporary,
@@ -51,6 +62,9 @@ def write_pool(samples: Iterable[Sample | Rejected], folder: Path) -> PoolCounts
             if bad:
                 writer.write_batch(_to_arrow(bad, REJECTED_SCHEMA))
             _count(counts, good, bad)
+            counts.passed_over.extend(row for row in rows if isinstance(row, PassedOver))
+        _write_rows(counts.passed_over, PASSED_OVER_SCHEMA, temporary / "passed_over.parquet")
+        _write_rows(_by_source(counts), SOURCES_SCHEMA, temporary / "sources.parquet")
     return counts
 
 
@@ -128,7 +142,16 @@ class _Parts:
             batch = batch.slice(piece.num_rows)
 
 
-def _to_arrow(rows: Sequence[Sample] | Sequence[Rejected], schema: pa.Schema) -> pa.RecordBatch:
+def _write_rows(rows: Sequence[tuple[Any, ...]], schema: pa.Schema, path: Path) -> None:
+    pq.write_table(pa.Table.from_batches([_to_arrow(rows, schema)]), path, compression="zstd")
+
+
+def _by_source(counts: PoolCounts) -> list[tuple[str, int, int]]:
+    names = dict.fromkeys([*counts.by_source, *counts.rejected_by_source])
+    return [(name, counts.by_source[name], counts.rejected_by_source[name]) for name in names]
+
+
+def _to_arrow(rows: Sequence[tuple[Any, ...]], schema: pa.Schema) -> pa.RecordBatch:
     columns = zip(*rows, strict=True) if rows else [()] * len(schema)
     return pa.record_batch(
         [pa.array(column, kind) for column, kind in zip(columns, schema.types, strict=True)], schema=schema

@@ -1,10 +1,10 @@
-"""The records that pass between stages: samples, and rows that were rejected."""
+"""The records that pass between stages: samples, rows that were rejected, and files that were passed over."""
 
 from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-Message = dict[str, str]  # {"role": "user" | "assistant" | "system", "content": text}
+Message = dict[str, str]  # {"role": "user" | "assistant" | "system" | "tool", "content": text}
 
 
 class Sample(NamedTuple):
@@ -31,12 +31,38 @@ class Rejected(NamedTuple):
     reason: str
 
 
+class PassedOver(NamedTuple):
+    """A file, or the rest of one, of which nothing is in the pool. `file` is named as in `Rejected`."""
+
+    file: str
+    reason: str
+
+
 class Row(NamedTuple):
     """A row as a file holds it: its line (or row, both from 1) and either its value or the reason why there is none."""
 
     line: int
     value: Any
     reason: str | None = None
+
+
+class Unreadable(NamedTuple):
+    """Stands in a row for a value that could not be read; costs the row only if its format needs the value."""
+
+    reason: str
+
+
+class RowError(Exception):
+    """Why a row is rejected; it becomes the `reason` in `rejected.parquet` and never stops a run."""
+
+
+def wrong_type(what: str, value: Any, wanted: str) -> RowError:
+    """The reason for a value that is missing, unreadable or of another type than `wanted`."""
+    if isinstance(value, Unreadable):
+        return RowError(f"{what} {value.reason}")
+    return RowError(
+        f"{what} is missing" if value is None else f"{what} is of type {type(value).__name__}, not {wanted}"
+    )
 
 
 POOL_SCHEMA = pa.schema(
@@ -57,3 +83,5 @@ REJECTED_SCHEMA = pa.schema(
         "reason": pa.string(),
     }
 )
+PASSED_OVER_SCHEMA = pa.schema({"file": pa.string(), "reason": pa.string()})
+SOURCES_SCHEMA = pa.schema({"source_dataset": pa.string(), "samples": pa.int64(), "rejected": pa.int64()})

@@ -1,31 +1,37 @@
 """From the source that params name to samples: rows of every file, in order, each either a sample or rejected."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from mygo.data.files import find_files, read_rows
-from mygo.data.formats import FORMATS, RowError, detect_format, label_text, row_id
+from mygo.data.files import find_files
+from mygo.data.formats import FORMATS, columns_of, detect_format, read_row, row_id
 from mygo.data.hub import read_hub
-from mygo.data.records import Rejected, Row, Sample
-from mygo.errors import UserError
+from mygo.data.labels import label_text
+from mygo.data.readers import FileUnreadable, read_rows
+from mygo.data.records import PassedOver, Rejected, Row, RowError, Sample
+from mygo.errors import UserError, escaped, listed, shown
 from mygo.params import HubDataset, PrepareParams
 
 BAR_DELAY = 3  # seconds: what is over sooner needs no progress bar
+SHOWN_COLUMNS = 1_000  # how many names of columns are kept for a message
+
+Outcome = Sample | Rejected | PassedOver
 
 
 @dataclass(frozen=True)
 class PoolSource:
     """Everything a source holds, streamed once, and the commits of its hub data sets by their `source_dataset`."""
 
-    rows: Iterator[Sample | Rejected]
+    rows: Iterator[Outcome]
     commits: dict[str, str | None]
 
-    def __iter__(self) -> Iterator[Sample | Rejected]:
+    def __iter__(self) -> Iterator[Outcome]:
         return iter(tqdm(self.rows, desc="read", unit=" rows", delay=BAR_DELAY))
 
 
@@ -42,86 +48,115 @@ def read_pool_source(params: PrepareParams) -> PoolSource:
     """The rows of `prepare.source` `local` or `hub`. Hub data sets are downloaded here, rows are read as they are asked
     for.
 
-    Raises `UserError`, here or on the way, for a path, file or data set that cannot be read at all, and for a
+    Raises `UserError`, here or on the way, for a path or a data set of which nothing can be read, and for a
     `prepare.label_column` that no row has.
     """
+    columns = columns_of(params.format, params.label_column)
     if params.source == "local":
-        files = [
-            SourceFile(file.source_dataset, file.name, read_rows(file.path)) for file in find_files(Path(params.path))
-        ]
-        return PoolSource(read_files(files, params.format, params.label_column), {})
-    files, commits = _open_hub(params.hub)
+        found = find_files(Path(params.path))
+        files = [SourceFile(file.source_dataset, file.name, read_rows(file.path, columns)) for file in found.files]
+        rows = read_files({f"prepare.path: {params.path}": files}, params.format, params.label_column)
+        return PoolSource(chain(found.passed_over, rows), {})
+    files, commits = _open_hub(params.hub, columns)
     return PoolSource(read_files(files, params.format, params.label_column), commits)
 
 
-def _open_hub(wanted: list[HubDataset]) -> tuple[list[SourceFile], dict[str, str | None]]:
+def _open_hub(
+    wanted: list[HubDataset], columns: frozenset[str]
+) -> tuple[dict[str, list[SourceFile]], dict[str, str | None]]:
     names = [dataset.source_dataset for dataset in wanted]
     if not names or len(set(names)) < len(names):
         raise UserError(
             f"prepare.hub: got source_dataset {names}; takes one data set or more, each with its own source_dataset"
         )
-    opened = {dataset.source_dataset: read_hub(dataset) for dataset in wanted}
-    files = [SourceFile(name, file, rows) for name, hub in opened.items() for file, rows in hub.files]
+    opened = {dataset.source_dataset: read_hub(dataset, columns) for dataset in wanted}
+    files = {
+        f"hub data set {name}": [SourceFile(name, escaped(file), rows) for file, rows in hub.files]
+        for name, hub in opened.items()
+    }
     return files, {name: hub.commit for name, hub in opened.items()}
 
 
-def read_files(files: Iterable[SourceFile], row_format: str, label_column: str | None) -> Iterator[Sample | Rejected]:
-    """Samples and rejected rows in the order of the files. `row_format` is a name in `FORMATS`, or `auto`: then each
-    file's first row that fits a format decides for the file.
+def read_files(
+    places: Mapping[str, Iterable[SourceFile]], row_format: str, label_column: str | None
+) -> Iterator[Outcome]:
+    """Samples and rejected rows in the order of the files, and after its rows each file that is passed over because it
+    is damaged or nothing in it can be used. `places`: the files by the words that name their source in a sentence.
 
-    Raises `UserError` for a file of which nothing can be read.
+    `row_format` is a name in `FORMATS`, or `auto`: then each file's first row that fits a format decides for the file,
+    but for rows that have nothing of it.
+    Raises `UserError` for a place without a single sample.
     """
     reader = _Reader(row_format, label_column)
-    for file in files:
-        yield from reader.read(file)
+    for place, files in places.items():
+        yield from reader.read_place(place, files)
     if label_column and not reader.label_seen:
         raise UserError(
-            f"prepare.label_column: got {label_column!r}; the columns there are {', '.join(sorted(reader.columns))}"
+            f"prepare.label_column: got '{shown(label_column)}'; the columns there are {listed(sorted(reader.columns))}"
         )
 
 
 @dataclass
 class _Reader:
-    """What is carried from file to file: the next index in each data set, and whether a label was seen."""
+    """What is carried from file to file: the next index in each data set, and what was seen."""
 
     row_format: str
     label_column: str | None
     label_seen: bool = False
+    samples: int = 0
     columns: set[str] = field(default_factory=set)
     next_index: Counter[str] = field(default_factory=Counter)
 
-    def read(self, file: SourceFile) -> Iterator[Sample | Rejected]:
-        row_format = None if self.row_format == "auto" else self.row_format
-        first: Rejected | None = None
-        readable = False
+    def read_place(self, place: str, files: Iterable[SourceFile]) -> Iterator[Outcome]:
+        samples_before = self.samples
+        passed_over: list[PassedOver] = []
+        for file in files:
+            for outcome in self._read(file):
+                if isinstance(outcome, PassedOver):
+                    passed_over.append(outcome)
+                yield outcome
+        if self.samples == samples_before:
+            raise UserError(_nothing_usable(place, passed_over))
+
+    def _read(self, file: SourceFile) -> Iterator[Outcome]:
+        samples_before, first, last_line = self.samples, None, 0
+        problem: str | None = None
+        try:
+            for outcome, line in self._outcomes(file):
+                first, last_line = first or (outcome if isinstance(outcome, Rejected) else None), line
+                yield outcome
+        except FileUnreadable as error:
+            problem = error.reason + (f" after line {last_line:,}" if last_line else "")
+        if problem is None and self.samples == samples_before:
+            problem = _nothing_readable(first)
+        if problem is not None:
+            yield PassedOver(file.file, problem)
+
+    def _outcomes(self, file: SourceFile) -> Iterator[tuple[Sample | Rejected, int]]:
+        """What becomes of each row, and its line."""
+        read = FORMATS.get(self.row_format)
+        file_format: str | None = None
         for row in file.rows:
             index = self.next_index[file.source_dataset]
             self.next_index[file.source_dataset] += 1
             try:
                 value = _object(row)
-                row_format = row_format or detect_format(value)
-                sample = self._sample(value, row_format, file.source_dataset, index)
+                self._note_columns(value)
+                if read is None:
+                    file_format = file_format or detect_format(value)
+                messages = read(value) if read else read_row(value, str(file_format))
+                label = label_text(value.get(self.label_column)) if self.label_column else None
             except RowError as error:
-                rejected = Rejected(file.source_dataset, index, file.file, row.line, str(error))
-                first = first or rejected
-                yield rejected
+                yield Rejected(file.source_dataset, index, file.file, row.line, str(error)), row.line
             else:
-                readable = True
-                yield sample
-        if not readable:
-            raise UserError(_nothing_readable(file.file, first))
+                self.samples += 1
+                identity = row_id(value) or f"{file.source_dataset}_{index}"
+                yield Sample(file.source_dataset, index, identity, messages, label), row.line
 
-    def _sample(self, value: dict[str, Any], row_format: str, source_dataset: str, index: int) -> Sample:
-        messages = FORMATS[row_format](value)
-        return Sample(source_dataset, index, row_id(value) or f"{source_dataset}_{index}", messages, self._label(value))
-
-    def _label(self, value: dict[str, Any]) -> str | None:
-        if self.label_column is None:
-            return None
-        if not self.label_seen:
-            self.columns.update(value)
+    def _note_columns(self, value: dict[str, Any]) -> None:
+        if self.label_column and not self.label_seen:
             self.label_seen = self.label_column in value
-        return label_text(value.get(self.label_column))
+            self.columns.update(list(value)[:SHOWN_COLUMNS])
 
 
 def _object(row: Row) -> dict[str, Any]:
@@ -132,7 +167,17 @@ def _object(row: Row) -> dict[str, Any]:
     return row.value
 
 
-def _nothing_readable(file: str, first: Rejected | None) -> str:
+def _nothing_readable(first: Rejected | None) -> str:
     if first is None:
-        return f"{file}: is empty; takes at least one row"
-    return f"{file}: none of its rows can be read; the first is line {first.line}: {first.reason}"
+        return "is empty; takes at least one row"
+    return f"none of its rows can be read; the first is line {first.line}: {first.reason}"
+
+
+def _nothing_usable(place: str, passed_over: list[PassedOver]) -> str:
+    first = passed_over[0]
+    if len(passed_over) == 1:
+        return f"{shown(first.file, 200)}: {first.reason}"
+    return (
+        f"{shown(place, 200)}: none of its {len(passed_over):,} files can be used; the first is {shown(first.file)}: "
+        f"{first.reason}"
+    )

@@ -1,17 +1,21 @@
 """The prepare stage: pool, warm-up pool, benchmark, and the mini world's base models."""
 
+import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from mygo.data.benchmark import MMLU, BenchmarkMeta, Question, read_csv_benchmark, read_hub_benchmark, write_benchmark
+from mygo.data.files import UNKNOWN_ENDING
 from mygo.data.mini_world import MiniWorld, build
 from mygo.data.pool import PoolCounts, sample_warmup_pool, write_pool
-from mygo.data.records import Rejected, Sample
+from mygo.data.records import PassedOver, Rejected, Sample
 from mygo.data.sources import read_pool_source
+from mygo.errors import shown
 from mygo.params import BenchmarkParams, PrepareParams
 
 Commits = Mapping[str, str | None]
+SHOWN_FILES = 5  # how many of the files that were passed over are named in the log and the metrics
 
 
 def prepare(params: PrepareParams, seed: int, data: Path) -> dict[str, Any]:
@@ -24,6 +28,7 @@ def prepare(params: PrepareParams, seed: int, data: Path) -> dict[str, Any]:
     questions, meta, benchmark_commits = _benchmark(params.benchmark, world)
     rows, pool_commits = _pool(params, world)
     counts = write_pool(rows, data / "pool")
+    print(_summary(counts, data / "pool"), file=sys.stderr)
     warmup = sample_warmup_pool(data / "pool", data / "warmup_pool", params.warmup_ratio, seed)
     write_benchmark(questions, meta, data / "benchmark")
     return {
@@ -38,7 +43,7 @@ def prepare(params: PrepareParams, seed: int, data: Path) -> dict[str, Any]:
     }
 
 
-def _pool(params: PrepareParams, world: MiniWorld) -> tuple[Iterable[Sample | Rejected], Commits]:
+def _pool(params: PrepareParams, world: MiniWorld) -> tuple[Iterable[Sample | Rejected | PassedOver], Commits]:
     if params.source == "mini_world":
         return world.samples(), {}
     source = read_pool_source(params)
@@ -67,12 +72,34 @@ def _base_models(wanted: bool, world: MiniWorld, folder: Path, seed: int, steps:
 
 
 def _pool_metrics(counts: PoolCounts) -> dict[str, Any]:
-    return {
+    """Totals. What every source and every file came to is in `sources.parquet` and `passed_over.parquet`."""
+    metrics: dict[str, Any] = {
         "samples": counts.rows,
         "rejected": counts.rejected,
-        "by_source": dict(counts.by_source),
-        "rejected_by_source": dict(counts.rejected_by_source),
+        "sources": len(counts.by_source),
+        "passed_over": len(counts.passed_over),
     }
+    if counts.passed_over:
+        metrics["passed_over_first"] = [shown(file.file) for file in _first_passed_over(counts)]
+    return metrics
+
+
+def _summary(counts: PoolCounts, pool: Path) -> str:
+    """What became of the source, the files that were passed over by name; a line for each."""
+    lines = [
+        f"pool: {counts.rows:,} samples of {len(counts.by_source):,} sources, {counts.rejected:,} rows rejected, "
+        f"{len(counts.passed_over):,} files passed over"
+    ]
+    first = _first_passed_over(counts)
+    lines += [f"passed over: {shown(file.file)}: {shown(file.reason, 200)}" for file in first]
+    if left := len(counts.passed_over) - len(first):
+        lines.append(f"passed over: {left:,} more, all in {pool / 'passed_over.parquet'}")
+    return "\n".join(lines)
+
+
+def _first_passed_over(counts: PoolCounts) -> list[PassedOver]:
+    """A few of them: data that could not be read before notes and pictures that nobody takes for data."""
+    return sorted(counts.passed_over, key=lambda file: file.reason == UNKNOWN_ENDING)[:SHOWN_FILES]
 
 
 def _commit_metrics(commits: Commits) -> dict[str, Any]:

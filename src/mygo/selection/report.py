@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from mygo.data.labels import label_text
 from mygo.selection.agreement import auc, wilson
 
 logger = logging.getLogger(__name__)
@@ -44,7 +45,7 @@ class Labels:
 
 def read_labels(labels: pa.ChunkedArray, good_label: Any) -> Labels:
     """Labels are compared as lower-case texts, since YAML reads an unquoted `true` as a boolean."""
-    good, texts = str(good_label).lower(), labels.to_pylist()
+    good, texts = str(label_text(good_label)).lower(), labels.to_pylist()
     known_N = np.array([text is not None for text in texts], dtype=bool)
     good_N = np.array([text is not None and text.lower() == good for text in texts], dtype=bool)
     return Labels(good, np.array(texts, dtype=object), known_N, good_N)
