@@ -48,7 +48,7 @@ def params_with(key: str, value: object) -> dict:
             "order, ratio, score, strategy, tau",
         ),
         ("collect.checkpoint", "first", "collect.checkpoint: got 'first'; takes a valid integer or 'last'"),
-        ("warmup.batch_size", 5, "warmup: batch_size 5 is not a multiple of micro_batch_size"),
+        ("warmup.micro_batch_size", 5, "warmup: batch_size 16 is not a multiple of micro_batch_size 5"),
         ("collect.max_length", 10**6, "collect: max_length 1000000 is more than tokens_per_batch"),
         ("collect.tokens_per_batch", 3, "collect.tokens_per_batch: got 3; takes greater than or equal to 16 or 'auto'"),
         ("select", None, "select: got None; takes the keys of a section"),

@@ -99,14 +99,3 @@ def test_a_selection_that_is_not_there_is_named(tune, tmp_path):
 def test_a_base_that_is_not_there_is_named(tune):
     with pytest.raises(UserError, match=r"^finetune\.base_model: got data/nowhere/model"):
         tune(base_model="data/nowhere/model")
-
-
-def test_a_batch_that_processes_cannot_share_is_refused():
-    two = Runtime(CPU.device, CPU.dtype, 0, 3)
-    from mygo.training import trainer
-
-    params = type("P", (), {"batch_size": 8, "micro_batch_size": 4})()
-    with pytest.raises(
-        UserError, match=r"finetune\.batch_size: got 8; takes a multiple of micro_batch_size x processes = 12"
-    ):
-        trainer.training_arguments(params, two, 0, 16, "finetune")

@@ -24,6 +24,8 @@ Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
 
+MINI_BASES = "data/base/"  # where prepare writes the mini world's base models
+
 
 class Section(BaseModel):
     """A group of keys: strict types, finite numbers, no unknown keys."""
@@ -108,12 +110,15 @@ class LoraParams(Section):
 
 
 class TrainingParams(Section):
-    """What warm-up and fine-tuning share. `batch_size` is the global one, `micro_batch_size` what one device holds."""
+    """What warm-up and fine-tuning share. `batch_size` is the global one, `micro_batch_size` what one device computes
+    at once; null lets it follow the number of processes, up to `max_micro_batch_size` (see `mygo.params.batches`).
+    """
 
     epochs: Count
     learning_rate: Positive
     batch_size: Count
-    micro_batch_size: Count
+    micro_batch_size: Count | None
+    max_micro_batch_size: Count
     max_length: Annotated[int, Field(ge=8)]
     predict: Predict
     mask_role_markers: bool
@@ -127,7 +132,7 @@ class TrainingParams(Section):
 
     @model_validator(mode="after")
     def _micro_batches_fill_the_batch(self) -> "TrainingParams":
-        if self.batch_size % self.micro_batch_size:
+        if self.micro_batch_size is not None and self.batch_size % self.micro_batch_size:
             raise ValueError(
                 f"batch_size {self.batch_size} is not a multiple of micro_batch_size {self.micro_batch_size}"
             )
@@ -208,3 +213,15 @@ class Params(Section):
     finetune: FinetuneParams
     eval: EvalParams
     launch: LaunchParams
+
+    @model_validator(mode="after")
+    def _mini_bases_are_made_where_they_are_used(self) -> "Params":
+        used = {
+            "convert.base_model": self.convert.base_model,
+            "collect.base_model": self.collect.base_model or "",
+            "finetune.base_model": self.finetune.base_model,
+        }
+        for key, base in used.items():
+            if base.startswith(MINI_BASES) and not self.prepare.base_models:
+                raise ValueError(f"prepare.base_models: got false; takes true, as {key}={base} is made by prepare")
+        return self
