@@ -51,6 +51,12 @@ def params_with(key: str, value: object) -> dict:
         ("warmup.micro_batch_size", 5, "warmup: batch_size 16 is not a multiple of micro_batch_size 5"),
         ("collect.max_length", 10**6, "collect: max_length 1000000 is more than tokens_per_batch"),
         ("collect.tokens_per_batch", 3, "collect.tokens_per_batch: got 3; takes greater than or equal to 16 or 'auto'"),
+        ("warmup.micro_batch_size", 0, "warmup.micro_batch_size: got 0; takes greater than or equal to 1"),
+        (
+            "prepare.base_models",
+            False,
+            "params.yaml: prepare.base_models: got false; takes true, as convert.base_model=data/base/olmoe is made by",
+        ),
         ("select", None, "select: got None; takes the keys of a section"),
         ("finetune.lora.r", 2.5, "finetune.lora.r: got 2.5; takes a valid integer"),
     ],

@@ -85,6 +85,7 @@ def test_gradients_do_not_depend_on_how_a_batch_is_cut(tiny_selector, conversati
     assert close_gradients(cut, whole)
 
 
+@pytest.mark.slow
 def test_two_processes_have_the_gradients_and_the_log_of_one(tiny_selector, conversations, tmp_path):
     if "select_moe" in str(tiny_selector):
         pytest.skip("one family is enough: the counts and sums are the trainer's")
