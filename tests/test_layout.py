@@ -10,7 +10,8 @@ import yaml
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from mygo.params import Params, check_params
+from mygo.errors import UserError
+from mygo.params import Params, check_params, micro_batches
 
 ROOT = Path(__file__).resolve().parents[1]
 GROUND = {"errors", "params", "metrics", "workdir", "runtime"}  # they import nothing of ours but each other
@@ -134,28 +135,40 @@ def test_every_group_has_the_promised_choices():
     } <= set(choices())
 
 
-def test_published_settings_are_kept():
-    params = check_params(composed("selector=olmoe_1b_7b", "target=llama2_7b"))
-    assert (params.warmup.learning_rate, params.warmup.epochs, params.warmup.quality_loss.weight) == (1e-4, 4, 0.01)
-    lora = params.finetune.lora
-    assert (lora.r, lora.alpha, params.finetune.learning_rate, params.finetune.batch_size, params.finetune.epochs) == (
-        128,
-        512,
-        2e-5,
-        128,
-        4,
-    )
-    params = check_params(composed("selector=qwen3_1_7b", "target=qwen2_5_1_5b"))
-    assert (params.warmup.learning_rate, params.warmup.epochs, params.warmup.quality_loss.weight) == (3e-4, 2, 1.0)
-    tuned = params.finetune
-    assert (tuned.lora.r, tuned.lora.alpha, tuned.batch_size, tuned.epochs, tuned.lr_scheduler, tuned.warmup_ratio) == (
-        128,
-        256,
-        64,
-        3,
-        "cosine",
-        0.03,
-    )
+@pytest.mark.parametrize("data", ["less", "openhermes", "local"])
+def test_published_settings_are_kept(data):
+    params = check_params(composed("selector=olmoe_1b_7b", "target=llama2_7b", f"data={data}"))
+    warmup, lora, tuned = params.warmup, params.finetune.lora, params.finetune
+    assert (warmup.learning_rate, warmup.epochs, warmup.quality_loss.weight, warmup.batch_size) == (1e-4, 4, 0.01, 4)
+    assert (params.prepare.warmup_ratio, params.prepare.base_models) == (0.05, False)
+    assert (lora.r, lora.alpha, tuned.learning_rate, tuned.batch_size, tuned.epochs) == (128, 512, 2e-5, 128, 4)
+    params = check_params(composed("selector=qwen3_1_7b", "target=qwen2_5_1_5b", f"data={data}"))
+    warmup, lora, tuned = params.warmup, params.finetune.lora, params.finetune
+    assert (warmup.learning_rate, warmup.epochs, warmup.quality_loss.weight, warmup.batch_size) == (3e-4, 2, 1.0, 16)
+    assert (params.prepare.warmup_ratio, params.prepare.base_models) == (0.025, False)
+    assert (lora.r, lora.alpha, tuned.batch_size, tuned.epochs) == (128, 256, 64, 3)
+    assert (tuned.lr_scheduler, tuned.warmup_ratio) == ("cosine", 0.03)
+
+
+@pytest.mark.parametrize("choices", [("target=llama2_7b",), ("selector=olmoe_1b_7b",), ("selector=mini_quality_gate",)])
+def test_presets_make_the_mini_bases_where_one_is_used(choices):
+    assert check_params(composed(*choices)).prepare.base_models
+
+
+@pytest.mark.parametrize("processes", [1, 2, 8])
+@pytest.mark.parametrize("choice", [choice for choice in choices() if choice.startswith(("selector=", "target="))])
+def test_presets_fit_two_and_eight_processes(choice, processes):
+    params = check_params(composed(choice))
+    sections = {"warmup": params.warmup, "finetune": params.finetune}
+    for stage, section in sections.items():
+        if (choice, stage, processes) == ("selector=olmoe_1b_7b", "warmup", 8):  # the published batch holds four
+            with pytest.raises(
+                UserError, match=r"^warmup\.batch_size: got 4; takes a multiple of launch\.num_processes=8"
+            ):
+                micro_batches(section, processes, stage)
+            continue
+        size, accumulation = micro_batches(section, processes, stage)
+        assert size * accumulation * processes == section.batch_size
 
 
 def test_every_stage_has_a_script_a_key_and_a_class():

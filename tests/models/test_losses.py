@@ -1,13 +1,15 @@
 """Every quality loss, against numbers worked by hand."""
 
 import math
+from typing import get_args
 
 import pytest
 import torch
 
 from mygo.errors import UserError
 from mygo.models.config import GatedConfig
-from mygo.models.losses import QUALITY_LOSSES, quality_loss
+from mygo.models.losses import AVERAGING, QUALITY_LOSSES, Part, quality_loss
+from mygo.params.choices import Averaging, QualityLossType
 
 CUSTOM = """
 def away_from_half(good_ratio, attention_mask):
@@ -134,3 +136,69 @@ def test_a_bad_custom_loss_is_refused_by_its_key(function, message):
 def test_debug_logs_the_loss_of_each_layer(caplog):
     loss_of([scores_of([[0.25]])], None, quality_loss_debug=True)
     assert "sigmoid quality loss by layer [0.25], mean good_ratio [0.25]" in caplog.text
+
+
+ROWS = [([[0.2, 0.4]], [[1, 1]]), ([[0.9, 0.7]], [[1, 0]])]  # GOOD and MASK, one sample at a time
+
+
+def part_of(row, part, **keys):
+    good, mask = row
+    config = GatedConfig(quality_loss_function="own_losses:away_from_half", **keys)
+    return quality_loss([scores_of(good)], torch.tensor(mask), config, part)
+
+
+# What each of the two samples adds to the mean of the batch, whose two samples hold three tokens.
+ADDED = [
+    ("sigmoid", "sample_wise", 0.3 / 2, 0.9 / 2),
+    ("sigmoid", "token_wise", 0.6 / 3, 0.9 / 3),
+    ("mse", "sample_wise", 0.1 / 2, 0.81 / 2),
+    ("mse", "token_wise", 0.2 / 3, 0.81 / 3),
+    ("custom", "sample_wise", 0.05 / 2, 0.16 / 2),
+    ("custom", "token_wise", 0.1 / 3, 0.16 / 3),
+]
+
+
+@pytest.mark.parametrize(("kind", "averaging", "first", "second"), ADDED)
+def test_means_add_up_over_the_parts_of_a_batch_whatever_their_share(kind, averaging, first, second):
+    part = Part(torch.tensor(0.1), samples=torch.tensor(2), tokens=torch.tensor(3))
+    keys = {"quality_loss_type": kind, "quality_loss_averaging": averaging}
+    losses, ratios = zip(*(part_of(row, part, **keys) for row in ROWS), strict=True)
+    assert [loss.item() for loss in losses] == pytest.approx([first, second], abs=1e-6)
+    assert [ratio.item() for ratio in ratios] == pytest.approx([0.6 / 3, 0.9 / 3], abs=1e-6)
+
+
+@pytest.mark.parametrize("averaging", ["sample_wise", "token_wise"])
+def test_without_counts_a_part_weighs_as_its_share(averaging):
+    loss, ratio = part_of(ROWS[0], Part(0.25), quality_loss_averaging=averaging)
+    assert (loss.item(), ratio.item()) == pytest.approx((0.25 * 0.3, 0.25 * 0.3), abs=1e-6)
+
+
+def test_moments_weigh_as_their_share_also_with_counts():
+    part = Part(torch.tensor(0.5), samples=torch.tensor(2), tokens=torch.tensor(3))
+    # mean 0.3, var 0.02: (0.2^2 + 0.03^2) / 2; (0.2^2 - 0.1 * 0.02) / 2
+    for kind, expected in (("beta_moment_matching", 0.0409 / 2), ("mean_variance_regularization", 0.038 / 2)):
+        assert part_of(ROWS[0], part, quality_loss_type=kind)[0].item() == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("averaging", ["sample_wise", "token_wise"])
+def test_an_empty_batch_adds_nothing(averaging):
+    part = Part(1.0, samples=torch.tensor(0), tokens=torch.tensor(0))
+    loss, ratio = part_of(([[0.2, 0.4]], [[0, 0]]), part, quality_loss_averaging=averaging)
+    assert (loss.item(), ratio.item()) == (0.0, 0.0)
+
+
+def test_losses_are_computed_in_float32():
+    score = torch.full((1, 1, 1), 3.0, dtype=torch.bfloat16)
+    loss, ratio = quality_loss([score], None, GatedConfig())
+    assert (loss.dtype, ratio.dtype) == (torch.float32, torch.float32)
+    assert loss.item() == pytest.approx(1 / (1 + math.exp(-3)), abs=1e-6)
+
+
+def test_the_choices_are_the_losses_that_there_are():
+    assert set(QUALITY_LOSSES) == set(get_args(QualityLossType))
+    assert set(AVERAGING) == set(get_args(Averaging))
+
+
+def test_no_logging_unless_asked(caplog):
+    loss_of([scores_of([[0.25]])], None)
+    assert caplog.text == ""

@@ -1,6 +1,7 @@
 """Fine-tuning: an adapter in PEFT's format, the same bytes for the same seed, one sentence for what is wrong."""
 
 import json
+import warnings
 
 import pytest
 import torch
@@ -90,6 +91,33 @@ def test_nan_stops_with_the_step_and_leaves_nothing(tune, tmp_path):
     assert not (tmp_path / "adapter").exists()
 
 
+def test_a_run_neither_appends_to_what_another_left_nor_leaves_anything(tune, tmp_path):
+    live, half = tmp_path / "plots/finetune/plots/metrics/train/loss.tsv", tmp_path / ".adapter.0123abcd.tmp"
+    live.parent.mkdir(parents=True)
+    live.write_text("step\tloss\n900\t9.9\n")
+    half.mkdir()
+    (tmp_path / "plots/.finetune.0123abcd.tmp").mkdir()
+    with pytest.raises(UserError, match="the loss is"):
+        tune(learning_rate=1e30, max_grad_norm=1e30, warmup_ratio=0.0)
+    assert live.read_text() == "step\tloss\n900\t9.9\n"  # a run that fails writes no curve either
+    tune()
+    assert "900" not in live.read_text()
+    assert not [path for path in tmp_path.rglob("*.tmp") if path.is_dir()]
+
+
+def test_a_log_file_has_a_few_lines_and_no_warning(tune, capsys):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", FutureWarning)
+        tune(epochs=2, batch_size=2, micro_batch_size=1)
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split(", loss")[0] for line in lines] == [
+        "finetune: 16 samples, 500 tokens, 306 predicted",
+        "finetune: 16 steps of 1 x 2 x 1 samples, 2 epochs",
+        "finetune: epoch 1 of 2",
+        "finetune: epoch 2 of 2",
+    ]
+
+
 def test_a_selection_that_is_not_there_is_named(tune, tmp_path):
     (tmp_path / "selected.jsonl").unlink()
     with pytest.raises(UserError, match=r"selected\.jsonl: not found; run the select stage first"):
@@ -99,14 +127,3 @@ def test_a_selection_that_is_not_there_is_named(tune, tmp_path):
 def test_a_base_that_is_not_there_is_named(tune):
     with pytest.raises(UserError, match=r"^finetune\.base_model: got data/nowhere/model"):
         tune(base_model="data/nowhere/model")
-
-
-def test_a_batch_that_processes_cannot_share_is_refused():
-    two = Runtime(CPU.device, CPU.dtype, 0, 3)
-    from mygo.training import trainer
-
-    params = type("P", (), {"batch_size": 8, "micro_batch_size": 4})()
-    with pytest.raises(
-        UserError, match=r"finetune\.batch_size: got 8; takes a multiple of micro_batch_size x processes = 12"
-    ):
-        trainer.training_arguments(params, two, 0, 16, "finetune")

@@ -1,26 +1,38 @@
 """The training data set and its collator."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
+from omegaconf import OmegaConf
 
 from mygo.data.encoding import Encoded
 from mygo.errors import UserError
-from mygo.training.dataset import ConversationDataset, PadCollator
+from mygo.params import FinetuneParams
+from mygo.preparation.tokenizer import train_tokenizer
+from mygo.training.dataset import ConversationDataset, PadCollator, encoder_for, pad_token_id
+
+DEFAULTS = OmegaConf.to_container(OmegaConf.load("params.yaml"))["finetune"]
 
 
 class FixedEncoder:
-    """Hands out what it is told to."""
+    """Hands out what it is told to: (length, mask) is a sample, a text the reason why there is none."""
 
     max_length = 8
 
     def encode(self, conversations):
-        return [
-            Encoded(
-                np.arange(1, 1 + length, dtype=np.int32), np.array(mask, dtype=bool), np.array(mask, dtype=bool), False
-            )
-            for length, mask in conversations
-        ]
+        return [self._one(conversation) for conversation in conversations]
+
+    def _one(self, told):
+        if isinstance(told, str):
+            none = np.zeros(0, dtype=bool)
+            return Encoded(none.astype(np.int32), none, none, False, told)
+        length, mask = told
+        marks = np.array(mask, dtype=bool)[: self.max_length]
+        ids = np.arange(1, 1 + length, dtype=np.int32)[: self.max_length]
+        cut = max(0, length - self.max_length)
+        return Encoded(ids, marks, marks, cut > 0, cut=cut)
 
 
 def test_labels_are_the_predicted_tokens_and_nothing_else():
@@ -36,6 +48,83 @@ def test_samples_with_nothing_to_predict_are_left_out_and_counted():
         UserError, match=r"finetune: none of the 1 samples has a token to predict within finetune\.max_length=8"
     ):
         ConversationDataset([[(2, [0, 0])]], FixedEncoder(), 1, "finetune")
+
+
+def test_what_was_cut_is_counted_and_said(capsys):
+    told = [(3, [0, 1, 1]), (11, [0] + [1] * 10), (9, [0] * 8 + [1])]
+    dataset = ConversationDataset([told], FixedEncoder(), 3, "warmup")
+    assert dataset.metrics() == {
+        "samples": 2,
+        "left_out": 1,
+        "rejected": 0,
+        "truncated": 2,
+        "tokens_cut": 4,
+        "tokens": 11,
+        "predicted_tokens": 9,
+    }
+    assert capsys.readouterr().err == (
+        "warmup: 2 samples, 11 tokens, 9 predicted; 2 cut at warmup.max_length=8, 4 tokens lost; "
+        "1 left out, with nothing to predict\n"
+    )
+
+
+def test_nothing_cut_is_not_mentioned_and_other_processes_are_silent(capsys):
+    ConversationDataset([[(3, [0, 1, 1])]], FixedEncoder(), 1, "warmup")
+    assert capsys.readouterr().err == "warmup: 1 samples, 3 tokens, 2 predicted\n"
+    ConversationDataset([[(3, [0, 1, 1])]], FixedEncoder(), 1, "warmup", speaks=False)
+    assert capsys.readouterr().err == ""
+
+
+def test_what_cannot_be_encoded_is_left_out_counted_and_named(capsys):
+    dataset = ConversationDataset([["no user turn"], [(3, [0, 1, 1])], ["other"]], FixedEncoder(), 3, "finetune")
+    assert (len(dataset), dataset.rejected, dataset.left_out) == (1, 2, 0)
+    assert dataset.metrics()["rejected"] == 2
+    assert capsys.readouterr().err.endswith("; 2 cannot be encoded, the first: no user turn\n")
+
+
+def test_a_stage_without_anything_to_train_on_stops_with_the_first_reason():
+    with pytest.raises(UserError) as error:
+        ConversationDataset([["no user turn", "other"]], FixedEncoder(), 2, "finetune")
+    assert str(error.value) == "finetune: none of the 2 samples can be encoded; the first: no user turn"
+    with pytest.raises(UserError) as error:
+        ConversationDataset([["no user turn", (2, [0, 0])]], FixedEncoder(), 2, "finetune")
+    assert str(error.value) == (
+        "finetune: none of the 2 samples has a token to predict within finetune.max_length=8 (1 cannot be encoded; the "
+        "first: no user turn)"
+    )
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return train_tokenizer(["<|user|>\namber brook\n<|assistant|>\ncedar dune ember frost\n"])
+
+
+def encoded(tokenizer, **changes):
+    params = FinetuneParams.model_validate({**DEFAULTS, **changes})
+    messages = [{"role": "user", "content": "amber brook"}, {"role": "assistant", "content": "cedar dune"}]
+    return encoder_for(params, tokenizer).encode([messages])[0]
+
+
+def test_the_encoder_predicts_what_the_parameters_say(tokenizer):
+    answer, full = encoded(tokenizer, predict="assistant"), encoded(tokenizer, predict="full")
+    assert answer.predicted.tolist() == answer.answer.tolist()
+    assert 0 < answer.predicted.sum() < full.predicted.sum() == len(full.input_ids) - 1
+    contents = encoded(tokenizer, predict="full", mask_role_markers=True)
+    assert answer.predicted.sum() < contents.predicted.sum() < full.predicted.sum()
+
+
+def test_the_encoder_cuts_where_the_parameters_say_and_counts_it(tokenizer):
+    whole, cut = encoded(tokenizer, max_length=256), encoded(tokenizer, max_length=8)
+    assert len(cut.input_ids) == 8 < len(whole.input_ids)
+    assert (whole.truncated, whole.cut) == (False, 0)
+    assert (cut.truncated, cut.cut) == (True, len(whole.input_ids) - 8)
+
+
+def test_padding_takes_the_token_that_there_is():
+    def token(pad, eos):
+        return pad_token_id(SimpleNamespace(pad_token_id=pad, eos_token_id=eos))
+
+    assert (token(7, 3), token(None, 3), token(0, 3), token(None, None)) == (7, 3, 0, 0)
 
 
 def test_padding_is_masked_and_never_predicted():

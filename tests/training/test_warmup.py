@@ -12,7 +12,6 @@ from mygo.models.checkpoints import load_checkpoint
 from mygo.params import WarmupParams
 from mygo.runtime import Runtime
 from mygo.training.objectives import WarmupTrainer
-from mygo.training.output import output_folder
 from mygo.training.trainable import make_trainable, merged_state
 from mygo.training.warmup import warm_up
 
@@ -30,11 +29,11 @@ def params():
 def warmed(tiny_selector, conversations, write_pool_of, tmp_path, params, monkeypatch):
     """Runs a warm-up of the tiny selector in a temporary folder and returns its output folder and metrics."""
 
-    def run(**changes):
+    def run(seed=0, **changes):
         made = params(**changes)
         monkeypatch.chdir(tmp_path)
         pool = write_pool_of(tmp_path / "pool", conversations[:16])
-        report = warm_up(made, CPU, 0, tiny_selector, pool, tmp_path / "data/warmed", tmp_path / "plots/warmup")
+        report = warm_up(made, CPU, seed, tiny_selector, pool, tmp_path / "data/warmed", tmp_path / "plots/warmup")
         assert {row["layer"] for row in report.good_ratio} == {0, 1}
         return tmp_path / "data/warmed", report.metrics
 
@@ -68,13 +67,24 @@ def test_loss_parts_and_good_ratios_are_logged_for_plots_and_tensorboard(warmed,
     _, metrics = warmed(batch_size=4)
     curves = {path.stem for path in (tmp_path / "plots/warmup/plots/metrics").rglob("*.tsv")}
     assert {"loss", "lm_loss", "quality_loss", "layer_00", "layer_01"} <= curves
-    assert list((tmp_path / "logs/tensorboard/warmup").glob("events*"))
+    assert list((tmp_path / "logs/tensorboard/warmup").glob("*/events*"))
     assert metrics["loss"] == pytest.approx(metrics["lm_loss"] + 0.01 * metrics["quality_loss"], abs=1e-4)
 
 
-def test_the_same_seed_gives_the_same_bytes(warmed):
-    digests = [(warmed()[0] / "digests.json").read_text() for _ in range(2)]
+def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(warmed, tmp_path):
+    digests = [(warmed(seed=seed)[0] / "digests.json").read_text() for seed in (0, 0, 1)]
     assert digests[0] == digests[1]
+    assert digests[0] != digests[2]
+    assert len(list((tmp_path / "logs/tensorboard/warmup").iterdir())) == 3
+
+
+def test_the_seed_draws_the_matrices_of_lora(warmed, tiny_selector):
+    lora = {"r": 4, "alpha": 8.0, "dropout": 0.0, "target_modules": ["q_proj"]}
+    changes = {"trainable": "lora", "lora": lora, "batch_size": 16, "micro_batch_size": 16, "epochs": 2}
+    runs = [load_file(warmed(seed=seed, **changes)[0] / "epoch_2/model.safetensors") for seed in (0, 0, 1)]
+    adapted = "model.layers.0.self_attn.q_proj.weight"
+    assert torch.equal(runs[0][adapted], runs[1][adapted])
+    assert not torch.equal(runs[0][adapted], runs[2][adapted])
 
 
 def test_trained_tensors_alone_load_to_the_same_model(warmed, tiny_selector, tmp_path):
@@ -129,16 +139,6 @@ def test_a_loss_that_is_not_finite_stops_at_its_step(warmed, tmp_path, monkeypat
 def test_a_selector_that_is_not_there_is_named(params, tmp_path):
     with pytest.raises(UserError, match="selector: no selector is here; run the convert and warmup stages first"):
         warm_up(params(), CPU, 0, tmp_path / "selector", tmp_path / "pool", tmp_path / "warmed", tmp_path / "plots")
-
-
-def test_only_the_first_process_makes_the_output(tmp_path):
-    with output_folder(tmp_path / "out", CPU) as folder:
-        (folder / "model").write_text("complete")
-        with output_folder(tmp_path / "out", Runtime(CPU.device, CPU.dtype, 1, 2)):
-            assert folder.exists()
-        assert not (tmp_path / "out").exists()
-    assert [path.name for path in tmp_path.iterdir()] == ["out"]
-    assert (tmp_path / "out" / "model").read_text() == "complete"
 
 
 def test_wrong_settings_are_one_sentence(warmed, tiny_selector):

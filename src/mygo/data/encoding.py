@@ -41,6 +41,7 @@ class Encoded:
     answer: np.ndarray  # bool [T]
     truncated: bool
     rejected: str | None = None  # why the conversation cannot be encoded; then the arrays are empty
+    cut: int = 0  # tokens beyond the maximum length
 
 
 @dataclass(frozen=True)
@@ -95,9 +96,8 @@ class Encoder:
         predicted_T = answer_T if self.predict == "assistant" else full_T
         kept = slice(0, self.max_length)
         not_first_T = np.arange(len(ids_T)) > 0
-        return Encoded(
-            ids_T[kept], (predicted_T & not_first_T)[kept], (answer_T & not_first_T)[kept], len(ids_T) > self.max_length
-        )
+        cut = max(0, len(ids_T) - self.max_length)
+        return Encoded(ids_T[kept], (predicted_T & not_first_T)[kept], (answer_T & not_first_T)[kept], cut > 0, cut=cut)
 
 
 def _tokens_in(offsets_T2: np.ndarray, is_special_T: np.ndarray, span: Span) -> np.ndarray:

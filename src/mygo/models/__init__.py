@@ -1,5 +1,9 @@
 """Selectors: language models with quality gates. Importing this makes them known to `AutoModelForCausalLM`."""
 
+import sys
+
+from transformers.utils import logging
+
 from mygo.models.base import load_base
 from mygo.models.families import FAMILIES, register
 from mygo.models.gate import freeze_all_but, routing_parameters
@@ -8,3 +12,5 @@ from mygo.models.loading import from_base, load_selector
 __all__ = ["FAMILIES", "freeze_all_but", "from_base", "load_base", "load_selector", "register", "routing_parameters"]
 
 register()
+if not sys.stderr.isatty():
+    logging.disable_progress_bar()  # loading and saving draw bars, which are for terminals, not for log files

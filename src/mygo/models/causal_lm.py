@@ -19,7 +19,7 @@ from transformers.utils.output_capturing import OutputRecorder
 
 from mygo.models.config import GatedConfig
 from mygo.models.gate import GatedFeedForward, QualityGate
-from mygo.models.losses import quality_loss
+from mygo.models.losses import Part, quality_loss
 
 
 def record_gates(base: type[PreTrainedModel]) -> dict[str, Any]:
@@ -33,8 +33,9 @@ def record_gates(base: type[PreTrainedModel]) -> dict[str, Any]:
 class GatedCausalLMOutput(ModelOutput):
     """`router_logits`: for each layer "quality_score" [B, T, 1] and in MoE families "moe_logits" [B * T, E].
 
-    With labels, detached and for logging: `lm_loss` (mean NLL of this batch's predicted tokens, nats), `quality_loss`,
-    `load_balancing_loss` (None unless enabled), all unweighted, and `good_ratio` [L], the mean over tokens.
+    With labels, detached and for logging: `lm_loss` (mean NLL of the predicted tokens, nats), `quality_loss`,
+    `load_balancing_loss` (None unless enabled), all unweighted, and `good_ratio` [L], the mean over tokens. Where the
+    counts of a whole batch were handed in, each is what this micro-batch adds to the batch's value.
     """
 
     loss: Tensor | None = None
@@ -67,11 +68,13 @@ def gate_layers(model: Any, block: type[GatedFeedForward]) -> None:
 class GatedCausalLM(GatedPreTrained):
     """Mixin before a causal-LM class: Hugging Face's forward, with the gates' part of the loss and of the output.
 
-    loss = lm + share * (router_aux_loss_coef * load_balancing + quality_loss_weight * quality)
+    loss = lm_loss + router_aux_loss_coef * load_balancing_loss + quality_loss_weight * quality_loss
 
-    `share` is 1, except under gradient accumulation: there the Trainer divides the language-model loss by the
-    `num_items_in_batch` predicted tokens of the *whole* batch, and each micro-batch's gate losses count by its share of
-    these tokens. (Adding them whole would multiply their weight by the number of micro-batches.)
+    Under gradient accumulation the Trainer divides the language-model loss by the `num_items_in_batch` predicted tokens
+    of the *whole* batch, so that micro-batches add up to it. The gates' losses must add up as well: means of per-token
+    terms are divided by the whole batch's `num_samples_in_batch` or `num_tokens_in_batch` (under the attention mask;
+    over all processes); load balancing and losses of moments, which are not linear, count by the micro-batch's share of
+    the predicted tokens. A trainer that hands in `num_items_in_batch` alone gets that share for all of them.
     """
 
     config: GatedConfig
@@ -88,10 +91,12 @@ class GatedCausalLM(GatedPreTrained):
         use_cache: bool | None = None,
         output_router_logits: bool | None = None,
         logits_to_keep: int | Tensor = 0,
+        num_samples_in_batch: Tensor | None = None,
+        num_tokens_in_batch: Tensor | None = None,
         **kwargs: Any,
     ) -> GatedCausalLMOutput:
         """As any causal LM of transformers. input_ids and labels [B, T]; `output_router_logits` fills
-        `router_logits`.
+        `router_logits`; the counts are of the whole batch that this is a micro-batch of.
         """
         wanted = self.config.output_router_logits if output_router_logits is None else output_router_logits
         out = self.model(
@@ -106,7 +111,8 @@ class GatedCausalLM(GatedPreTrained):
             **kwargs,
         )
         logits = self.lm_head(slice_logits_to_keep(out.last_hidden_state, logits_to_keep))
-        losses = {} if labels is None else self._losses(out, logits, labels, attention_mask, **kwargs)
+        counts = (num_samples_in_batch, num_tokens_in_batch)
+        losses = {} if labels is None else self._losses(out, logits, labels, attention_mask, counts, **kwargs)
         return GatedCausalLMOutput(
             logits=logits,
             past_key_values=out.past_key_values,
@@ -117,21 +123,28 @@ class GatedCausalLM(GatedPreTrained):
         )
 
     def _losses(
-        self, out: ModelOutput, logits: Tensor, labels: Tensor, attention_mask: Tensor | None, **kwargs: Any
+        self,
+        out: ModelOutput,
+        logits: Tensor,
+        labels: Tensor,
+        attention_mask: Tensor | None,
+        counts: tuple[Tensor | None, Tensor | None],
+        **kwargs: Any,
     ) -> dict[str, Tensor | None]:
-        """The loss and its parts, as fields of the output."""
+        """The loss and its parts, as fields of the output. `counts`: samples and tokens of the whole batch."""
         lm = self.loss_function(logits, labels, self.config.vocab_size, **kwargs)
         share = torch.ones_like(lm)
         if (total := kwargs.get("num_items_in_batch")) is not None:
             share = (labels[:, 1:] != -100).sum().to(lm) / total
-        quality, good_ratio_L = quality_loss(out["gate_scores"], attention_mask, self.config)
-        extra = self.config.quality_loss_weight * quality
-        balance = self._load_balancing_loss(out, attention_mask) if self.config.enable_load_balancing else None
-        if balance is not None:
-            extra = extra + self.config.router_aux_loss_coef * balance
+        quality, good_ratio_L = quality_loss(out["gate_scores"], attention_mask, self.config, Part(share, *counts))
+        loss = lm + self.config.quality_loss_weight * quality.to(lm)
+        balance = None
+        if self.config.enable_load_balancing:
+            balance = share * self._load_balancing_loss(out, attention_mask).to(lm)
+            loss = loss + self.config.router_aux_loss_coef * balance
         return {
-            "loss": lm + share * extra.to(lm),
-            "lm_loss": lm.detach() / share.clamp(min=1e-12),
+            "loss": loss,
+            "lm_loss": lm.detach(),
             "quality_loss": quality.detach(),
             "load_balancing_loss": None if balance is None else balance.detach(),
             "good_ratio": good_ratio_L,

@@ -1,11 +1,13 @@
 """Quality losses: what the gates are asked to be, beside helping the language model.
 
 B batch, T tokens, L layers; g = good_ratio = sigmoid(quality score). Only tokens under the mask count, so padding
-changes nothing. Each loss is taken per layer, then averaged over layers. Variances divide by n - 1.
+changes nothing. Each loss is taken per layer, then averaged over layers. Variances divide by n - 1. Means of per-token
+terms (all but the two losses of moments) do not depend on how a batch is cut into micro-batches: see `Part`.
 """
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -17,19 +19,45 @@ from mygo.models.named import load_named
 logger = logging.getLogger(__name__)
 
 
-def token_mean(value_BT: Tensor, mask_BT: Tensor) -> Tensor:
+@dataclass(frozen=True)
+class Part:
+    """Which part of a batch the tokens at hand are; by default all of it.
+
+    `share` is their part of the batch's predicted tokens. `samples` and `tokens` are how many the whole batch has under
+    the mask: with them a mean of per-token terms adds up over micro-batches and processes to the mean over the batch,
+    however it is cut. Without them each micro-batch's own mean counts by `share`.
+    """
+
+    share: Tensor | float = 1.0
+    samples: Tensor | None = None
+    tokens: Tensor | None = None
+
+    def of_mean(self, total: Tensor, here: Tensor, whole: Tensor | None) -> Tensor:
+        """What a sum over `here` items adds to the mean over the `whole` batch's; 0 if there are none."""
+        if whole is None:
+            return self.share * total / here.clamp(min=1)
+        return total / whole.clamp(min=1)
+
+    def to(self, device: torch.device) -> "Part":
+        return replace(self, **{name: value.to(device) for name, value in vars(self).items() if torch.is_tensor(value)})
+
+
+WHOLE = Part()
+
+
+def token_mean(value_BT: Tensor, mask_BT: Tensor, part: Part = WHOLE) -> Tensor:
     """Mean over all tokens under the mask; 0 if there are none."""
-    return torch.where(mask_BT, value_BT, 0.0).sum() / mask_BT.sum().clamp(min=1)
+    return part.of_mean(torch.where(mask_BT, value_BT, 0.0).sum(), mask_BT.sum(), part.tokens)
 
 
-def sample_mean(value_BT: Tensor, mask_BT: Tensor) -> Tensor:
+def sample_mean(value_BT: Tensor, mask_BT: Tensor, part: Part = WHOLE) -> Tensor:
     """Mean over each sample's tokens, then over the samples that have any."""
     length_B = mask_BT.sum(dim=1)
     mean_B = torch.where(mask_BT, value_BT, 0.0).sum(dim=1) / length_B.clamp(min=1)
-    return mean_B.sum() / (length_B > 0).sum().clamp(min=1)
+    return part.of_mean(mean_B.sum(), (length_B > 0).sum(), part.samples)
 
 
-AVERAGING: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"sample_wise": sample_mean, "token_wise": token_mean}
+AVERAGING: dict[str, Callable[[Tensor, Tensor, Part], Tensor]] = {"sample_wise": sample_mean, "token_wise": token_mean}
 
 
 def _moments(good_BT: Tensor, mask_BT: Tensor) -> tuple[Tensor, Tensor]:
@@ -39,29 +67,33 @@ def _moments(good_BT: Tensor, mask_BT: Tensor) -> tuple[Tensor, Tensor]:
     return mean, squares / (mask_BT.sum() - 1).clamp(min=1)
 
 
-def sigmoid(good_BT: Tensor, mask_BT: Tensor, config: GatedConfig) -> Tensor:
+def sigmoid(good_BT: Tensor, mask_BT: Tensor, config: GatedConfig, part: Part) -> Tensor:
     """mean(g): everything is trash unless the language model objects."""
-    return AVERAGING[config.quality_loss_averaging](good_BT, mask_BT)
+    return AVERAGING[config.quality_loss_averaging](good_BT, mask_BT, part)
 
 
-def mse(good_BT: Tensor, mask_BT: Tensor, config: GatedConfig) -> Tensor:
+def mse(good_BT: Tensor, mask_BT: Tensor, config: GatedConfig, part: Part) -> Tensor:
     """mean(g^2)."""
-    return AVERAGING[config.quality_loss_averaging](good_BT**2, mask_BT)
+    return AVERAGING[config.quality_loss_averaging](good_BT**2, mask_BT, part)
 
 
-def beta_moment_matching(good_BT: Tensor, mask_BT: Tensor, config: GatedConfig) -> Tensor:
-    """w_mean (mean(g) - beta_target_mean)^2 + w_var (var(g) - beta_target_var)^2."""
+def beta_moment_matching(good_BT: Tensor, mask_BT: Tensor, config: GatedConfig, part: Part) -> Tensor:
+    """w_mean (mean(g) - beta_target_mean)^2 + w_var (var(g) - beta_target_var)^2, of each micro-batch by its share.
+
+    Moments do not add up: the loss depends on how a batch is cut into micro-batches.
+    """
     mean, var = _moments(good_BT, mask_BT)
-    return config.w_mean * (mean - config.beta_target_mean) ** 2 + config.w_var * (var - config.beta_target_var) ** 2
+    loss = config.w_mean * (mean - config.beta_target_mean) ** 2 + config.w_var * (var - config.beta_target_var) ** 2
+    return part.share * loss
 
 
-def mean_variance_regularization(good_BT: Tensor, mask_BT: Tensor, config: GatedConfig) -> Tensor:
-    """(mean(g) - 0.5)^2 - lambda_var var(g)."""
+def mean_variance_regularization(good_BT: Tensor, mask_BT: Tensor, config: GatedConfig, part: Part) -> Tensor:
+    """(mean(g) - 0.5)^2 - lambda_var var(g), of each micro-batch by its share, like the other loss of moments."""
     mean, var = _moments(good_BT, mask_BT)
-    return (mean - 0.5) ** 2 - config.lambda_var * var
+    return part.share * ((mean - 0.5) ** 2 - config.lambda_var * var)
 
 
-def custom(good_BT: Tensor, mask_BT: Tensor, config: GatedConfig) -> Tensor:
+def custom(good_BT: Tensor, mask_BT: Tensor, config: GatedConfig, part: Part) -> Tensor:
     """A loss per token, from the user's `function(good_ratio, attention_mask) -> [batch, seq]`, averaged like the
     built-in ones.
     """
@@ -72,10 +104,10 @@ def custom(good_BT: Tensor, mask_BT: Tensor, config: GatedConfig) -> Tensor:
             f"{key}: {config.quality_loss_function} returned shape {list(loss_BT.shape)}; takes [batch, seq] = "
             f"{list(good_BT.shape)}"
         )
-    return AVERAGING[config.quality_loss_averaging](loss_BT, mask_BT)
+    return AVERAGING[config.quality_loss_averaging](loss_BT, mask_BT, part)
 
 
-QUALITY_LOSSES: dict[str, Callable[[Tensor, Tensor, GatedConfig], Tensor]] = {
+QUALITY_LOSSES: dict[str, Callable[[Tensor, Tensor, GatedConfig, Part], Tensor]] = {
     "sigmoid": sigmoid,
     "linear": sigmoid,
     "mse": mse,
@@ -85,18 +117,21 @@ QUALITY_LOSSES: dict[str, Callable[[Tensor, Tensor, GatedConfig], Tensor]] = {
 }
 
 
-def quality_loss(scores: Sequence[Tensor], attention_mask: Tensor | None, config: GatedConfig) -> tuple[Tensor, Tensor]:
+def quality_loss(
+    scores: Sequence[Tensor], attention_mask: Tensor | None, config: GatedConfig, part: Part = WHOLE
+) -> tuple[Tensor, Tensor]:
     """The quality loss that the config asks for, and the mean good_ratio of each layer.
 
     scores: L raw scores [B, T, 1]; attention_mask [B, T], 1 for tokens and 0 for padding (None: no padding).
-    Returns a scalar with a gradient, and [L] without.
+    Returns a scalar with a gradient, and [L] without; of a part of a batch, what it adds to the batch's.
     """
-    goods_LBT = [torch.sigmoid(score.float()).squeeze(-1) for score in scores]
+    device = scores[-1].device  # layers may lie on several devices
+    goods_LBT = [torch.sigmoid(score.float()).squeeze(-1).to(device) for score in scores]
     mask_BT = torch.ones_like(goods_LBT[0], dtype=torch.bool) if attention_mask is None else attention_mask.bool()
+    mask_BT, part = mask_BT.to(device), part.to(device)
     loss_of = QUALITY_LOSSES[config.quality_loss_type]
-    device = goods_LBT[-1].device  # layers may lie on several devices
-    losses_L = torch.stack([loss_of(good, mask_BT.to(good.device), config).to(device) for good in goods_LBT])
-    ratios_L = torch.stack([token_mean(good.detach(), mask_BT.to(good.device)).to(device) for good in goods_LBT])
+    losses_L = torch.stack([loss_of(good, mask_BT, config, part) for good in goods_LBT])
+    ratios_L = torch.stack([token_mean(good.detach(), mask_BT, part) for good in goods_LBT])
     if config.quality_loss_debug:  # a warning, so that it shows without any logging set-up
         logger.warning(
             "%s quality loss by layer %s, mean good_ratio %s",

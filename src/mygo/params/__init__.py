@@ -1,5 +1,6 @@
 """Typed parameters: the schema of `params.yaml` and its strict loader."""
 
+from mygo.params.batches import micro_batches
 from mygo.params.loading import check_params, load_params
 from mygo.params.schema import (
     BenchmarkParams,
@@ -39,4 +40,5 @@ __all__ = [
     "WarmupParams",
     "check_params",
     "load_params",
+    "micro_batches",
 ]

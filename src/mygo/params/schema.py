@@ -25,6 +25,7 @@ NotNegative = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
 
 
+
 class Section(BaseModel):
     """A group of keys: strict types, finite numbers, no unknown keys."""
 
@@ -108,12 +109,15 @@ class LoraParams(Section):
 
 
 class TrainingParams(Section):
-    """What warm-up and fine-tuning share. `batch_size` is the global one, `micro_batch_size` what one device holds."""
+    """What warm-up and fine-tuning share. `batch_size` is the global one, `micro_batch_size` what one device computes
+    at once; null lets it follow the number of processes, up to `max_micro_batch_size` (see `mygo.params.batches`).
+    """
 
     epochs: Count
     learning_rate: Positive
     batch_size: Count
-    micro_batch_size: Count
+    micro_batch_size: Count | None
+    max_micro_batch_size: Count
     max_length: Annotated[int, Field(ge=8)]
     predict: Predict
     mask_role_markers: bool
@@ -127,7 +131,7 @@ class TrainingParams(Section):
 
     @model_validator(mode="after")
     def _micro_batches_fill_the_batch(self) -> "TrainingParams":
-        if self.batch_size % self.micro_batch_size:
+        if self.micro_batch_size is not None and self.batch_size % self.micro_batch_size:
             raise ValueError(
                 f"batch_size {self.batch_size} is not a multiple of micro_batch_size {self.micro_batch_size}"
             )

@@ -18,30 +18,77 @@ BATCH = 1000
 
 
 class ConversationDataset(Dataset[dict[str, torch.Tensor]]):
-    """Encoded conversations in memory; those without a token to predict (cut off, or no answer) are left out and
-    counted.
+    """Encoded conversations in memory. Left out and counted are those that cannot be encoded (`rejected`) and those
+    without a token to predict (`left_out`: cut off, or no answer); what was cut at `max_length` is counted too.
+
+    Raises `UserError` if none is left. `speaks` is false in all processes of a launch but one.
     """
 
     def __init__(
-        self, batches: Iterable[Sequence[list[dict[str, str]]]], encoder: Encoder, total: int, stage: str
+        self,
+        batches: Iterable[Sequence[list[dict[str, str]]]],
+        encoder: Encoder,
+        total: int,
+        stage: str,
+        speaks: bool = True,
     ) -> None:
+        self.stage, self.max_length = stage, encoder.max_length
         self.samples: list[Encoded] = []
-        self.left_out = 0
-        with tqdm(total=total, desc=f"{stage}: encode", unit="sample", delay=3) as bar:
+        self.left_out = self.truncated = self.tokens_cut = 0
+        self.reasons: list[str] = []  # why each rejected conversation cannot be encoded
+        with tqdm(
+            total=total, desc=f"{stage}: encode", unit="sample", delay=3, disable=None if speaks else True
+        ) as bar:
             for conversations in batches:
-                encoded = encoder.encode(conversations)
-                self.samples += [sample for sample in encoded if sample.predicted.any()]
-                bar.update(len(encoded))
-        self.left_out = total - len(self.samples)
+                for sample in encoder.encode(conversations):
+                    self._add(sample)
+                bar.update(len(conversations))
         if not self.samples:
-            raise UserError(
-                f"{stage}: none of the {total} samples has a token to predict within "
-                f"{stage}.max_length={encoder.max_length}"
-            )
-        print(
-            f"{stage}: {len(self.samples):,} samples, {self.tokens:,} tokens, {self.predicted_tokens:,} predicted",
-            file=sys.stderr,
-        )
+            raise UserError(self._nothing_left(total))
+        if speaks:
+            print(self.summary(), file=sys.stderr)
+
+    def _add(self, sample: Encoded) -> None:
+        if sample.rejected is not None:
+            self.reasons.append(sample.rejected)
+            return
+        self.truncated += sample.truncated
+        self.tokens_cut += sample.cut
+        if sample.predicted.any():
+            self.samples.append(sample)
+        else:
+            self.left_out += 1
+
+    def _nothing_left(self, total: int) -> str:
+        if len(self.reasons) == total:
+            return f"{self.stage}: none of the {total} samples can be encoded; the first: {self.reasons[0]}"
+        rejected = f" ({self.rejected} cannot be encoded; the first: {self.reasons[0]})" if self.reasons else ""
+        limit = f"{self.stage}.max_length={self.max_length}"
+        return f"{self.stage}: none of the {total} samples has a token to predict within {limit}{rejected}"
+
+    def summary(self) -> str:
+        """What is trained on and what is not, in one sentence."""
+        counts = f"{len(self):,} samples, {self.tokens:,} tokens, {self.predicted_tokens:,} predicted"
+        limit = f"{self.stage}.max_length={self.max_length}"
+        cut = f"; {self.truncated:,} cut at {limit}, {self.tokens_cut:,} tokens lost" if self.truncated else ""
+        left_out = f"; {self.left_out:,} left out, with nothing to predict" if self.left_out else ""
+        rejected = f"; {self.rejected:,} cannot be encoded, the first: {self.reasons[0]}" if self.reasons else ""
+        return f"{self.stage}: {counts}{cut}{left_out}{rejected}"
+
+    def metrics(self) -> dict[str, int]:
+        return {
+            "samples": len(self),
+            "left_out": self.left_out,
+            "rejected": self.rejected,
+            "truncated": self.truncated,
+            "tokens_cut": self.tokens_cut,
+            "tokens": self.tokens,
+            "predicted_tokens": self.predicted_tokens,
+        }
+
+    @property
+    def rejected(self) -> int:
+        return len(self.reasons)
 
     @property
     def tokens(self) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from accelerate.utils import set_seed
-from peft import PeftModel, get_peft_model
+from peft import PeftModel
 from transformers import PreTrainedTokenizerBase
 
 from mygo.data.encoding import Message
@@ -15,10 +15,11 @@ from mygo.errors import UserError
 from mygo.models.base import load_base, load_tokenizer
 from mygo.params import FinetuneParams
 from mygo.runtime import Runtime
+from mygo.training.callbacks import LiveCallback, StartMessage
 from mygo.training.dataset import BATCH, ConversationDataset, PadCollator, encoder_for, pad_token_id
-from mygo.training.lora import lora_config
+from mygo.training.lora import add_lora
 from mygo.training.output import output_folder
-from mygo.training.trainer import FiniteLossTrainer, LiveCallback, StartMessage, training_arguments
+from mygo.training.trainer import FiniteLossTrainer, training_arguments
 
 
 class FinetuneTrainer(FiniteLossTrainer):
@@ -36,17 +37,17 @@ def fine_tune(
     base = load_base(params.base_model, params.revision, dtype, key="finetune.base_model")
     tokenizer = load_tokenizer(params.base_model, params.revision, key="finetune.base_model")
     base.config.use_cache = False
-    dataset = _dataset(params, tokenizer, selected)
-    model = get_peft_model(base, lora_config(params.lora, base, "finetune"))
+    dataset = _dataset(params, tokenizer, selected, runtime)
+    model = add_lora(base, params.lora, "finetune")
     if params.gradient_checkpointing:
         model.enable_input_require_grads()
-    with output_folder(out, runtime) as folder:
+    with output_folder(out, runtime) as folder, output_folder(plots, runtime) as curves:
         trainer = FinetuneTrainer(
             model=model,
             args=training_arguments(params, runtime, seed, len(dataset), "finetune"),
             train_dataset=dataset,
             data_collator=PadCollator(pad_token_id(tokenizer)),
-            callbacks=[StartMessage("finetune"), LiveCallback(plots)],
+            callbacks=[StartMessage("finetune"), LiveCallback(curves)],
         )
         trainer.train()
         if runtime.is_main:
@@ -69,23 +70,23 @@ def _metrics(trainer: FinetuneTrainer, dataset: ConversationDataset, model: Peft
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
     return {
         "loss": losses[-1],
-        "samples": len(dataset),
-        "left_out": dataset.left_out,
-        "tokens": dataset.tokens,
-        "predicted_tokens": dataset.predicted_tokens,
+        **dataset.metrics(),
         "steps": trainer.state.global_step,
         "trained_parameters": model.get_nb_trainable_parameters()[0],
     }
 
 
-def _dataset(params: FinetuneParams, tokenizer: PreTrainedTokenizerBase, selected: Path) -> ConversationDataset:
+def _dataset(
+    params: FinetuneParams, tokenizer: PreTrainedTokenizerBase, selected: Path, runtime: Runtime
+) -> ConversationDataset:
     if not selected.is_file():
         raise UserError(f"{selected}: not found; run the select stage first")
     with selected.open("rb") as file:
         total = sum(1 for _ in file)
     if not total:
         raise UserError(f"{selected}: holds no samples; raise select.ratio")
-    return ConversationDataset(_read_batches(selected), encoder_for(params, tokenizer), total, "finetune")
+    encoder = encoder_for(params, tokenizer)
+    return ConversationDataset(_read_batches(selected), encoder, total, "finetune", speaks=runtime.is_main)
 
 
 def _read_batches(selected: Path) -> Iterator[list[list[Message]]]:

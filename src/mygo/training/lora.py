@@ -1,7 +1,10 @@
 """LoRA from the `lora` parameters, the same for warm-up and fine-tuning."""
 
-from peft import LoraConfig, TaskType
+import warnings
+
+from peft import LoraConfig, PeftModel, TaskType, get_peft_model
 from torch import nn
+from transformers import PreTrainedModel
 
 from mygo.errors import UserError
 from mygo.params import LoraParams
@@ -25,3 +28,13 @@ def lora_config(params: LoraParams, model: nn.Module, stage: str) -> LoraConfig:
         target_modules=sorted(params.target_modules),
         task_type=TaskType.CAUSAL_LM,
     )
+
+
+def add_lora(model: PreTrainedModel, params: LoraParams, stage: str) -> PeftModel:
+    """The model with adapters beside the named modules, which alone are trained."""
+    with warnings.catch_warnings():
+        # PEFT 0.21 asks for checkpointing under a name that transformers 5 has deprecated; the answer is the same.
+        warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated", category=FutureWarning)
+        adapted = get_peft_model(model, lora_config(params, model, stage))
+    assert isinstance(adapted, PeftModel)
+    return adapted

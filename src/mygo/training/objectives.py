@@ -3,7 +3,7 @@
 L layers.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
 import torch
@@ -14,35 +14,62 @@ from mygo.errors import UserError
 from mygo.params import WarmupParams
 from mygo.training.trainer import FiniteLossTrainer
 
+PARTS = ("lm_loss", "quality_loss", "load_balancing_loss", "good_ratio")
+
 
 class WarmupTrainer(FiniteLossTrainer):
-    """Logs the parts of the loss and the mean good_ratio of every layer, averaged over the micro-batches since the last
-    log.
+    """Logs beside the loss its parts and the mean good_ratio of every layer, each the mean over the steps of the same
+    window, over all micro-batches and processes. The parts add up to the loss.
     """
 
     stage = "warmup"
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.parts: dict[str, list[torch.Tensor]] = {}
+        self.steps = 0  # since the last log
+        self.sums: dict[str, torch.Tensor] = {}  # since the last log, of this process
+        self.counts: dict[str, torch.Tensor] = {}  # of the batch at hand, over all processes
+
+    def get_batch_samples(
+        self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device
+    ) -> tuple[list[Any], torch.Tensor | int | None]:
+        """The micro-batches of one step; their samples and tokens are counted, as the gates' losses are means over
+        them.
+        """
+        batches, predicted = super().get_batch_samples(epoch_iterator, num_batches, device)
+        masks = [batch["attention_mask"].bool() for batch in batches]
+        here = torch.stack([torch.stack([mask.any(dim=1).sum(), mask.sum()]) for mask in masks]).sum(dim=0)
+        samples, tokens = self._over_processes(here.to(device))
+        self.counts = {"num_samples_in_batch": samples, "num_tokens_in_batch": tokens}
+        self.steps += 1
+        return batches, predicted
 
     def compute_loss(
         self, model: nn.Module, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
         loss, outputs = cast(
-            tuple[torch.Tensor, Any],
-            super().compute_loss(model, inputs, return_outputs=True, num_items_in_batch=num_items_in_batch),
+            tuple[torch.Tensor, Any], super().compute_loss(model, inputs | self.counts, True, num_items_in_batch)
         )
-        for name in ("lm_loss", "quality_loss", "load_balancing_loss"):
-            if outputs.get(name) is not None:
-                self.parts.setdefault(name, []).append(outputs[name])
-        for layer, ratio in enumerate(outputs["good_ratio"]):
-            self.parts.setdefault(f"good_ratio/layer_{layer:02d}", []).append(ratio)
+        for name in PARTS:
+            if (part := outputs.get(name)) is not None:
+                self.sums[name] = self.sums.get(name, 0) + part
         return (loss, outputs) if return_outputs else loss
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        super().log(logs | {name: torch.stack(values).mean().item() for name, values in self.parts.items()}, start_time)
-        self.parts.clear()
+        """Every process comes here at the same steps, as their parts are summed."""
+        super().log(logs | self._window(), start_time)
+
+    def _window(self) -> dict[str, float]:
+        """The parts since the last log; none at the end of the training, whose last step was logged."""
+        means = {name: self._over_processes(part) / self.steps for name, part in self.sums.items()}
+        self.steps, self.sums = 0, {}
+        ratios = means.pop("good_ratio", torch.empty(0)).tolist()
+        return {name: mean.item() for name, mean in means.items()} | {
+            f"good_ratio/layer_{layer:02d}": ratio for layer, ratio in enumerate(ratios)
+        }
+
+    def _over_processes(self, part: torch.Tensor) -> torch.Tensor:
+        return cast(torch.Tensor, self.accelerator.reduce(part, "sum"))
 
 
 def configure_losses(model: PreTrainedModel, params: WarmupParams) -> None:

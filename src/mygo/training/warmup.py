@@ -14,12 +14,13 @@ from mygo.data.pool import count_rows, iter_batches
 from mygo.models.checkpoints import load_checkpoint
 from mygo.params import WarmupParams
 from mygo.runtime import Runtime
+from mygo.training.callbacks import LiveCallback, StartMessage
 from mygo.training.dataset import BATCH, ConversationDataset, PadCollator, encoder_for, pad_token_id
 from mygo.training.objectives import WarmupTrainer, configure_losses, good_ratio_rows
 from mygo.training.output import output_folder
 from mygo.training.saving import SaveEveryEpoch, write_digests
 from mygo.training.trainable import make_trainable
-from mygo.training.trainer import LiveCallback, StartMessage, training_arguments
+from mygo.training.trainer import training_arguments
 
 
 @dataclass(frozen=True)
@@ -38,16 +39,16 @@ def warm_up(
     dtype = runtime.resolve(params.dtype)
     model = load_checkpoint(selector, dtype)  # first: it says what is wrong if there is none
     tokenizer = AutoTokenizer.from_pretrained(selector)
-    dataset = _dataset(params, tokenizer, pool)
+    dataset = _dataset(params, tokenizer, pool, runtime)
     configure_losses(model, params)
     make_trainable(model, params)
-    with output_folder(out, runtime) as folder:
+    with output_folder(out, runtime) as folder, output_folder(plots, runtime) as curves:
         trainer = WarmupTrainer(
             model=model,
             args=training_arguments(params, runtime, seed, len(dataset), "warmup"),
             train_dataset=dataset,
             data_collator=PadCollator(pad_token_id(tokenizer)),
-            callbacks=[StartMessage("warmup"), SaveEveryEpoch(folder, tokenizer, params, dtype), LiveCallback(plots)],
+            callbacks=[StartMessage("warmup"), SaveEveryEpoch(folder, tokenizer, params, dtype), LiveCallback(curves)],
         )
         trainer.train()
         if runtime.is_main:
@@ -55,29 +56,23 @@ def warm_up(
     return WarmupReport(_metrics(trainer, dataset, model), good_ratio_rows(trainer))
 
 
-def _dataset(params: WarmupParams, tokenizer: PreTrainedTokenizerBase, pool: Path) -> ConversationDataset:
+def _dataset(
+    params: WarmupParams, tokenizer: PreTrainedTokenizerBase, pool: Path, runtime: Runtime
+) -> ConversationDataset:
     batches = (batch["messages"].to_pylist() for batch in iter_batches(pool, ["messages"], BATCH))
-    return ConversationDataset(batches, encoder_for(params, tokenizer), count_rows(pool), "warmup")
+    encoder = encoder_for(params, tokenizer)
+    return ConversationDataset(batches, encoder, count_rows(pool), "warmup", speaks=runtime.is_main)
 
 
 def _metrics(trainer: WarmupTrainer, dataset: ConversationDataset, model: PreTrainedModel) -> dict[str, Any]:
-    """The last logged values of the loss parts and of every layer's mean good_ratio, and what was trained on."""
-    last: dict[str, float] = {}
-    for entry in trainer.state.log_history:
-        last |= {
-            name: value
-            for name, value in entry.items()
-            if (name.endswith("loss") and name != "train_loss") or name.startswith("good_ratio/")
-        }
-    ratios = {name.removeprefix("good_ratio/"): value for name, value in last.items() if name.startswith("good_ratio/")}
-    losses = {name: value for name, value in last.items() if not name.startswith("good_ratio/")}
-    trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+    """The loss, its parts and every layer's mean good_ratio, all of the last logged steps, and what was trained on."""
+    last = [entry for entry in trainer.state.log_history if "loss" in entry][-1]
     return {
-        **losses,
-        "good_ratio": ratios,
-        "samples": len(dataset),
-        "left_out": dataset.left_out,
-        "tokens": dataset.tokens,
+        **{name: value for name, value in last.items() if name.endswith("loss")},
+        "good_ratio": {
+            name.removeprefix("good_ratio/"): value for name, value in last.items() if name.startswith("good_ratio/")
+        },
+        **dataset.metrics(),
         "steps": trainer.state.global_step,
-        "trained_parameters": trained,
+        "trained_parameters": sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad),
     }
