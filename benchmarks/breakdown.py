@@ -38,7 +38,7 @@ def main() -> None:
     torch.set_num_threads(1)
     for name in ("olmoe", "qwen3"):
         model = random_model(name, "cpu")
-        engine = Engine(model, 2048, RowSize(ENOUGH["cpu"]))
+        engine = Engine(model, 2048, RowSize(ENOUGH["cpu"]), "benchmark")
         samples = random_samples(model.config.vocab_size, sample_lengths(24, 180, 0), 0)
         packed(engine, samples)
         shares, speeds = zip(*(_one_round(engine, samples) for _ in range(rounds)), strict=True)

@@ -89,7 +89,7 @@ def _case(name: str, samples: int = 16, median: float = 120, layers: int = 4, vo
     model = random_model(name, "cpu", vocabulary, layers=layers)
     # One draw for all cases: more samples repeat it, longer ones stretch it.
     lengths = [int(length * median / 120) for length in sample_lengths(16, 120, 0, longest=1000)] * (samples // 16)
-    return Case(Engine(model, 2048, RowSize(2048)), random_samples(vocabulary, lengths, 0), [])
+    return Case(Engine(model, 2048, RowSize(2048), "benchmark"), random_samples(vocabulary, lengths, 0), [])
 
 
 def _print_processes(samples: int, most: int) -> None:

@@ -116,7 +116,7 @@ def library_attention(engine: Engine) -> AbstractContextManager[object]:
 
 def library_kernels(engine: Engine) -> AbstractContextManager[object]:
     """The library's rotations, norms and SwiGLU."""
-    return patch.multiple(engine.kernels, modules=[], forwards=[])
+    return patch.multiple(engine.kernels, rotations=[], methods=[])
 
 
 def without(*changes: Callable[[Engine], AbstractContextManager[object]]) -> Loop:

@@ -40,7 +40,7 @@ from benchmarks.models import random_model, random_samples, sample_lengths
 from mygo.scoring.row_size import RowSize
 from mygo.scoring.engine import Engine
 torch.set_num_threads(1)
-engine = Engine(random_model(sys.argv[1], "cpu", int(sys.argv[2])), 2048, RowSize(2048))
+engine = Engine(random_model(sys.argv[1], "cpu", int(sys.argv[2])), 2048, RowSize(2048), "benchmark")
 samples = random_samples(1000, sample_lengths(12, 180, 0), 0)
 before = reset_peak_memory(engine.model.device)
 packed(engine, samples)
@@ -112,6 +112,7 @@ def tiny_params() -> CollectParams:
         shard_size=1024,
         tokens=True,
         answer_alone=False,
+        base_nll=False,
         dtype="float32",
     )
 

@@ -39,8 +39,8 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     for name in arguments.models:
         model = random_model(name, arguments.device, arguments.vocabulary)
-        budget = RowSize(arguments.row or ENOUGH[arguments.device])
-        engine = Engine(model, 2048, budget)
+        row_size = RowSize(arguments.row or ENOUGH[arguments.device])
+        engine = Engine(model, 2048, row_size, "benchmark")
         lengths = sample_lengths(arguments.samples, arguments.median, arguments.seed)
         samples = random_samples(model.config.vocab_size, lengths, arguments.seed)
         known = ABLATIONS if arguments.ablations else LOOPS

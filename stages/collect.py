@@ -1,6 +1,6 @@
 """Grade the pool: one forward pass per sample, statistics to disk.
 
-In:  data/warmed/, data/selector/ (for checkpoints of the trained tensors alone), data/pool/
+In:  data/warmed/, data/selector/ (for the base's NLL and for checkpoints of the trained tensors alone), data/pool/
 Out: data/statistics/ (Parquet shards and manifest.json), metrics/collect.json
 `--dry-run` prints what it would cost and writes nothing; `--worker` helps a run that
 another process or machine has begun.
@@ -27,11 +27,12 @@ def main() -> None:
     from mygo.runtime import start_runtime
 
     runtime = start_runtime(params.seed)
+    warmed, pool, selector = Path("data/warmed"), Path("data/pool"), Path("data/selector")
     if arguments.dry_run:
-        print(dry_run(params.collect, runtime, Path("data/warmed"), Path("data/pool")))
+        print(dry_run(params.collect, runtime, warmed, pool, selector))
         return
     runtime = runtime.as_worker() if arguments.worker else runtime
-    metrics = collect(params.collect, runtime, Path("data/warmed"), Path("data/pool"), Path("data/statistics"))
+    metrics = collect(params.collect, runtime, warmed, pool, Path("data/statistics"), selector)
     if runtime.is_main:
         write_metrics("metrics/collect.json", metrics)
 

@@ -32,6 +32,7 @@ PARAMS = CollectParams(
     shard_size=16,
     tokens=True,
     answer_alone=False,
+    base_nll=False,
     base_model=None,
     revision=None,
     dtype="float32",

@@ -18,6 +18,7 @@ PARAMS = CollectParams(
     shard_size=16,
     tokens=True,
     answer_alone=True,
+    base_nll=False,
     base_model=None,
     revision=None,
     dtype="float32",

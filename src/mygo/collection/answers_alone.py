@@ -38,16 +38,15 @@ def answers_alone(encoded: Encoded, start: int) -> list[torch.Tensor]:
 
 def score_answers_alone(engine: Engine, samples: Sequence[Encoded], start: int) -> list[np.ndarray]:
     """Per sample the NLL of its answers' tokens without what came before the answer, float32, nats; empty without an
-    answer.
+    answer. Of whatever `engine` computes at the time: collect asks within `engine.as_base`.
     """
     texts = [(i, text) for i, sample in enumerate(samples) for text in answers_alone(sample, start)]
     nll: list[np.ndarray] = [np.empty(0, np.float32)] * len(texts)
     all_tokens = [torch.ones(len(text), dtype=torch.bool) for _, text in texts]
-    for members, row in engine.score([text for _, text in texts], all_tokens, gated=False):
-        for place, values in zip(
-            members, row.nll_M.split([len(texts[place][1]) - 1 for place in members]), strict=True
-        ):
-            nll[place] = values.numpy()
+    for members, row in engine.score([text for _, text in texts], all_tokens):
+        lengths = [len(texts[place][1]) for place in members]
+        for place, sample in zip(members, row.one_by_one(lengths), strict=True):
+            nll[place] = sample.nll_M.numpy()
     per_sample: list[list[np.ndarray]] = [[] for _ in samples]
     for (i, _), values in zip(texts, nll, strict=True):
         per_sample[i].append(values)

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -19,17 +20,18 @@ from mygo.collection.answers_alone import score_answers_alone, start_token
 from mygo.collection.claims import Claim, Claims, by_cost
 from mygo.collection.grader import Grader
 from mygo.collection.manifest import published_from, shard_metrics, write_manifest
-from mygo.collection.shards import ShardWriter, first_bad_sample, shard_name, shard_table
+from mygo.collection.shards import ShardWriter, first_bad_sample, nothing_scored, shard_name, shard_table
 from mygo.data.encoding import Encoded, Encoder
 from mygo.data.pool import count_rows, iter_batches
 from mygo.errors import UserError
+from mygo.models.base_weights import BaseWeights
 from mygo.params import CollectParams
 from mygo.runtime import Runtime
 from mygo.scoring.engine import Engine
 from mygo.scoring.row_size import RowSize
 from mygo.workdir import hash_folder, open_workdir, publish
 
-STATISTICS_VERSION = 2  # raise it whenever the same inputs give other statistics
+STATISTICS_VERSION = 3  # raise it whenever the same inputs give other statistics
 COLUMNS = ["source_dataset", "source_index", "id", "messages"]
 ROW_TOKENS_FILE = ".row_tokens.json"
 
@@ -53,15 +55,17 @@ class Shard:
         return [len(ids) for ids in self.ids]
 
 
-def collect(params: CollectParams, runtime: Runtime, warmed: Path, pool: Path, out: Path) -> dict[str, Any]:
+def collect(
+    params: CollectParams, runtime: Runtime, warmed: Path, pool: Path, out: Path, selector: Path | None = None
+) -> dict[str, Any]:
     """Write the statistics of every sample of `pool` to `out`; returns the metrics (an empty dict in all processes but
-    the first).
+    the first). `selector`, as it was before the warm-up, is needed for `collect.base_nll` alone.
 
     Work is kept in `work/collect/<fingerprint>`: a killed run picks up at its last complete shard, while other params,
     another model, another pool or another version of this code never see each other's shards. Several processes claim
     shards one by one; the first one publishes when all are there, and scores what a dead process leaves.
     """
-    grader = Grader.of(params, warmed)
+    grader = Grader.of(params, warmed, selector)
     fingerprint = make_fingerprint(params, runtime, grader, pool)
     work = open_workdir("collect", fingerprint)
     if not runtime.is_main and published_from(fingerprint, out):  # the others were done before this process had started
@@ -87,6 +91,7 @@ def make_fingerprint(params: CollectParams, runtime: Runtime, grader: Grader, po
     computed_in = {"device": runtime.device.type, "dtype": str(runtime.resolve(params.dtype))}
     return {
         "model": grader.digest(),
+        "base": grader.base_digest(),
         "pool": hash_folder(pool),
         "params": settings,
         "version": STATISTICS_VERSION,
@@ -100,8 +105,9 @@ def load_engine(
     """The model, ready to score, and its tokenizer. `file` remembers the tokens of a row."""
     model = grader.load(runtime.resolve(params.dtype)).eval()
     model.to(cast(Any, runtime.device))
-    row_size = RowSize.start(params.tokens_per_batch, model, runtime.processes, file)
-    return Engine(model, params.max_length, row_size), Encoder(grader.tokenizer(), params.max_length)
+    row_size = RowSize.start(params.tokens_per_batch, model, file)
+    base = None if grader.base is None else BaseWeights.of(model, grader.base)
+    return Engine(model, params.max_length, row_size, "collect", base), Encoder(grader.tokenizer(), params.max_length)
 
 
 def _score_shards(params: CollectParams, runtime: Runtime, grader: Grader, pool: Path, claims: Claims) -> None:
@@ -116,7 +122,7 @@ def _score_shards(params: CollectParams, runtime: Runtime, grader: Grader, pool:
     bar = tqdm(total=total, initial=done, desc="collect", unit="sample", disable=not runtime.is_main)
     with ShardWriter(claims.work) as writer, bar:
         for claim, shard in _claimed_shards(encoder, pool, params.shard_size, claims, patient=runtime.is_main):
-            if not tested:
+            if not tested and any(shard.lengths):
                 engine.self_test(shard.ids, shard.answers)
                 tested = True
             writer.put(shard.index, score_shard(engine, encoder, shard, params, bar), claim.release)
@@ -131,9 +137,10 @@ def _score_shards(params: CollectParams, runtime: Runtime, grader: Grader, pool:
 def _say_plan(engine: Engine, runtime: Runtime, total: int, done: int) -> None:
     if runtime.is_main:
         processes = "" if runtime.processes == 1 else f", {runtime.processes} processes"
+        twice = "" if engine.base is None else "; twice the work, for the NLL of the base (collect.base_nll)"
         print(
             f"collect: {total:,} samples, {done:,} already done; rows of {engine.row_size.tokens:,} tokens on "
-            f"{runtime.device}{processes}",
+            f"{runtime.device}{processes}{twice}",
             file=sys.stderr,
         )
 
@@ -172,22 +179,21 @@ def encode_shard(encoder: Encoder, index: int, batch: pa.RecordBatch) -> Shard:
 
 def score_shard(engine: Engine, encoder: Encoder, shard: Shard, params: CollectParams, bar: "tqdm[Any]") -> pa.Table:
     """The statistics of a shard as a table in pool order."""
-    rows = engine.score(shard.ids, shard.answers, done=bar.update)
-    bad = first_bad_sample(rows, shard.lengths)
+    rows = engine.score(shard.ids, shard.answers, done=bar.update) or nothing_scored(engine)
+    base = alone = None
+    with engine.as_base() if params.base_nll or params.answer_alone else nullcontext():
+        if engine.base is not None:
+            base = engine.score(shard.ids, shard.answers) or nothing_scored(engine)
+        if params.answer_alone:
+            alone = score_answers_alone(engine, shard.encoded, start_token(cast(Any, encoder.tokenizer)))
+    bad = first_bad_sample([*rows, *(base or [])], shard.lengths)
     if bad is not None:
         sample, dtype = shard.provenance["id"][bad].as_py(), engine.model.dtype
         raise UserError(
             f"collect: the loss of sample {sample!r} is not finite in {dtype}; use collect.dtype=float32 or warm "
             "up again"
         )
-    alone = (
-        score_answers_alone(engine, shard.encoded, start_token(cast(Any, encoder.tokenizer)))
-        if params.answer_alone
-        else None
-    )
-    return shard_table(
-        shard.provenance, shard.lengths, [sample.truncated for sample in shard.encoded], rows, alone, params.tokens
-    )
+    return shard_table(shard.provenance, shard.encoded, rows, base, alone, params.tokens)
 
 
 def _remove_leftovers(work: Path) -> None:

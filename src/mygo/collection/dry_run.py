@@ -38,9 +38,9 @@ class Counts:
     shards_done: int = 0
 
 
-def dry_run(params: CollectParams, runtime: Runtime, warmed: Path, pool: Path) -> str:
+def dry_run(params: CollectParams, runtime: Runtime, warmed: Path, pool: Path, selector: Path | None = None) -> str:
     """A report for people. Nothing is written."""
-    grader = Grader.of(params, warmed)
+    grader = Grader.of(params, warmed, selector)
     engine, encoder = load_engine(params, runtime, grader)
     work = workdir_of("collect", make_fingerprint(params, runtime, grader, pool))
     middle = read_shard(encoder, pool, params.shard_size, (count_rows(pool) - 1) // params.shard_size // 2)
@@ -114,6 +114,7 @@ def _report(
         "samples": f"{counts.samples:,}, of which {counts.truncated:,} are cut at {params.max_length:,} tokens",
         "tokens": f"{counts.tokens:,} ({mean:.0f} a sample, longest {counts.longest:,})",
         "rows": f"{counts.rows:,} of up to {engine.row_size.tokens:,} tokens, {layout}",
+        "passes": "1" if engine.base is None else "2, the second for the NLL of the base (collect.base_nll)",
         "padding": f"{counts.padding / max(1, counts.tokens + counts.padding):.1%}",
         "on disk": f"about {_size(on_disk)} in {counts.shards:,} shards, {counts.shards_done:,} of them already there",
         "speed": (

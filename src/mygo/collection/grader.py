@@ -24,14 +24,17 @@ class Grader:
     name: str
     revision: str | None
     warmed: bool
+    base: Path | None = None  # the selector before its warm-up, where its NLL is asked for
 
     @classmethod
-    def of(cls, params: CollectParams, warmed: Path) -> "Grader":
+    def of(cls, params: CollectParams, warmed: Path, selector: Path | None = None) -> "Grader":
         """What `collect.base_model` names, or the epoch that `collect.checkpoint` says. Raises `UserError` if it is not
         there.
         """
         if params.base_model is None:
-            return cls(str(checkpoint_folder(warmed, params.checkpoint)), None, warmed=True)
+            base = selector if params.base_nll else None
+            assert base is not None or not params.base_nll, "the NLL of the base needs the selector before its warm-up"
+            return cls(str(checkpoint_folder(warmed, params.checkpoint)), None, warmed=True, base=base)
         read_config(params.base_model, params.revision, KEY)
         return cls(params.base_model, params.revision, warmed=False)
 
@@ -40,6 +43,10 @@ class Grader:
         if self.warmed:
             return checkpoint_digest(Path(self.name))
         return hash_folder(Path(self.name)) if Path(self.name).is_dir() else f"{self.name}@{self.revision or 'main'}"
+
+    def base_digest(self) -> str | None:
+        """Of the files that decide the NLL of the base, where there is one beside the grader."""
+        return None if self.base is None else hash_folder(self.base)
 
     def load(self, dtype: torch.dtype) -> PreTrainedModel:
         return (

@@ -5,6 +5,7 @@ S samples of the shard, T tokens of a sample, L layers.
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from math import isfinite
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -12,14 +13,19 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import torch
 
-from mygo.scoring.engine import ScoredRow
+from mygo.data.encoding import Encoded
+from mygo.scoring.engine import Engine, ScoredRow
 from mygo.workdir import sync_rename
 
-TOKEN_COLUMNS = ("token_nll", "gate_logits", "token_nll_answer_alone")  # one blob a sample
+TOKEN_COLUMNS = ("token_nll", "answer", "gate_logits", "token_nll_answer_alone")  # one blob a sample
+NLL = {"nll": "nll_S", "nll_answer": "answer_nll_S"}
 POOLED = {
     "gate_mean": "gate_mean_SL",
     "gate_weighted": "gate_weighted_SL",
+    "gate_mean_answer": "gate_mean_answer_SL",
+    "gate_weighted_answer": "gate_weighted_answer_SL",
     "router_probs": "router_probs_S",
     "router_logits": "router_logits_S",
     "hidden_mean": "hidden_mean_SD",
@@ -30,30 +36,40 @@ def shard_name(index: int) -> str:
     return f"shard-{index:05d}.parquet"
 
 
+def nothing_scored(engine: Engine) -> list[ScoredRow]:
+    """For a shard in which no sample has a token: what there is to be recorded of one, of none."""
+    _, of_one_token = engine.score([torch.zeros(1, dtype=torch.long)], [torch.zeros(1, dtype=torch.bool)])[0]
+    return [([], of_one_token.of_none())]
+
+
 def shard_table(
     provenance: pa.Table,
-    lengths: Sequence[int],
-    truncated: Sequence[bool],
+    encoded: Sequence[Encoded],
     rows: Sequence[ScoredRow],
+    base: Sequence[ScoredRow] | None,
     alone: Sequence[np.ndarray] | None,
     tokens: bool,
 ) -> pa.Table:
-    """The shard in pool order. `alone`: the NLL of each sample's answers without their instructions, where they were
-    scored.
+    """The shard in pool order.
+
+    `base`: what the base says, where it was asked beside a model with gates. `alone`: the NLL of each sample's answers
+    without their instructions, where they were scored.
     """
-    total = len(lengths)
+    lengths = [len(sample.input_ids) for sample in encoded]
     columns = {name: provenance[name] for name in ("source_dataset", "source_index", "id")}
     columns["n_tokens"] = pa.array(lengths, pa.int32())
-    columns["truncated"] = pa.array(truncated, pa.bool_())
-    for name, field in (("nll", "nll_S"), ("nll_answer", "answer_nll_S")):
-        columns[name] = pa.array(_scatter(rows, field, total), pa.float32(), from_pandas=True)
+    columns["truncated"] = pa.array([sample.truncated for sample in encoded], pa.bool_())
+    for prefix, scored in (("", rows), ("base_", base or [])):
+        for name, field in NLL.items() if scored else ():
+            columns[prefix + name] = pa.array(_scatter(scored, field, len(lengths)), pa.float32(), from_pandas=True)
     for name, field in POOLED.items():
-        if rows and getattr(rows[0][1], field) is not None:
-            columns[name] = _fixed_size_lists(_scatter(rows, field, total))
+        if getattr(rows[0][1], field) is not None:
+            columns[name] = _fixed_size_lists(_scatter(rows, field, len(lengths)))
     if alone is not None:
         columns["nll_answer_alone"] = pa.array([float(nll.mean()) if len(nll) else None for nll in alone], pa.float32())
     if tokens:
         columns |= _token_columns(rows, lengths)
+        columns["answer"] = pa.array([sample.answer.astype(np.uint8).tobytes() for sample in encoded], pa.binary())
     if tokens and alone is not None:
         columns["token_nll_answer_alone"] = pa.array([nll.tobytes() for nll in alone], pa.binary())
     return pa.table(columns)
@@ -62,8 +78,7 @@ def shard_table(
 def _scatter(rows: Sequence[ScoredRow], field: str, total: int) -> np.ndarray:
     """Per-sample values of all rows in pool order, [S] or [S, ...]; samples that were in no row stay NaN."""
     parts = [getattr(statistics, field) for _, statistics in rows]
-    width = parts[0].shape[1:] if parts else ()
-    out = np.full((total, *width), np.nan, dtype=np.float32)
+    out = np.full((total, *parts[0].shape[1:]), np.nan, dtype=np.float32)
     for (members, _), part in zip(rows, parts, strict=True):
         out[members] = part.numpy()
     return out
@@ -78,24 +93,19 @@ def _token_columns(rows: Sequence[ScoredRow], lengths: Sequence[int]) -> dict[st
     """One binary blob per sample and signal: far faster in Parquet than lists of numbers."""
     nll: list[bytes] = [b""] * len(lengths)
     gates: list[bytes] = [b""] * len(lengths)
-    gated = bool(rows) and rows[0][1].gate_LN is not None
-    for members, statistics in rows:
-        token = predicted = 0
-        for i in members:
-            nll[i] = statistics.nll_M[predicted : predicted + lengths[i] - 1].numpy().tobytes()
-            predicted += lengths[i] - 1
-            if statistics.gate_LN is not None:
-                gates[i] = statistics.gate_LN[:, token : token + lengths[i]].numpy().tobytes()
-            token += lengths[i]
+    for members, row in rows:
+        for i, sample in zip(members, row.one_by_one([lengths[i] for i in members]), strict=True):
+            nll[i] = sample.nll_M.numpy().tobytes()
+            if sample.gate_LN is not None:
+                gates[i] = sample.gate_LN.numpy().tobytes()
     columns = {"token_nll": pa.array(nll, pa.binary())}
-    return columns | {"gate_logits": pa.array(gates, pa.binary())} if gated else columns
+    return columns | {"gate_logits": pa.array(gates, pa.binary())} if rows[0][1].gate_LN is not None else columns
 
 
 def first_bad_sample(rows: Sequence[ScoredRow], lengths: Sequence[int]) -> int | None:
-    """The first sample of two tokens or more whose mean NLL is not finite."""
-    nll_S = _scatter(rows, "nll_S", len(lengths))
-    bad = ~np.isfinite(nll_S) & (np.asarray(lengths) > 1)
-    return int(np.flatnonzero(bad)[0]) if bad.any() else None
+    """The first sample of two tokens or more whose mean NLL is not finite in one of the rows that it was in."""
+    bad = [i for members, row in rows for i, nll in zip(members, row.nll_S.tolist(), strict=True) if not isfinite(nll)]
+    return min((i for i in bad if lengths[i] > 1), default=None)
 
 
 def write_shard(table: pa.Table, path: Path) -> None:

@@ -91,7 +91,11 @@ class GatedFeedForward(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """x [B, T, D] -> [B, T, D]."""
         trash = None if self.trash_expert is None else self.trash_expert(x)
-        return blend(self.quality_gate(x), super().forward(x), trash)
+        return blend(self.quality_gate(x), self.whole(x), trash)
+
+    def whole(self, x: Tensor) -> Tensor:
+        """The block as the base has it, without its gate: x [B, T, D] -> [B, T, D]."""
+        return super().forward(x)
 
 
 def gated_blocks(model: nn.Module) -> dict[str, GatedFeedForward]:

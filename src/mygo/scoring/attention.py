@@ -120,7 +120,7 @@ def why_not_packed(model: PreTrainedModel, max_length: int) -> str | None:
     if others := sorted(kinds - {"full_attention", "sliding_attention"}):
         return f"it has layers of another kind than attention ({', '.join(others)})"
     if window is not None and window < max_length and (not kinds or "sliding_attention" in kinds):
-        return f"its sliding window of {window} tokens is shorter than collect.max_length, {max_length}"
+        return f"its sliding window of {window} tokens is shorter than samples of up to {max_length} tokens"
     return None
 
 

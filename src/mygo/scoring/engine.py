@@ -4,7 +4,8 @@ device.
 
 import gc
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from accelerate.utils.memory import should_reduce_batch_size
@@ -12,25 +13,40 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from mygo.errors import UserError
+from mygo.models.base_weights import BaseWeights
 from mygo.scoring.attention import NAME, why_not_packed
 from mygo.scoring.cpu.experts import use_cpu_experts
 from mygo.scoring.cpu.kernels import CpuKernels
 from mygo.scoring.row_size import RowSize
 from mygo.scoring.row_statistics import RowStatistics, score_row
 from mygo.scoring.rows import rows_by_length
-from mygo.scoring.self_test import compare_with_one_by_one
+from mygo.scoring.self_test import Text, check_one_by_one, longest_position, texts_to_check
 
 ScoredRow = tuple[list[int], RowStatistics]  # which samples a row held, and their statistics on the CPU
 
 
 class Engine:
-    """Packed scoring where the model allows it, else padded; `row_size` says how many tokens a row holds."""
+    """Packed scoring where the model allows it, else padded; `row_size` says how many tokens a row holds.
 
-    def __init__(self, model: PreTrainedModel, max_length: int, row_size: RowSize) -> None:
+    `section` of the parameters is what messages begin with. `base` is what a model with gates needs for `as_base`.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        max_length: int,
+        row_size: RowSize,
+        section: str,
+        base: BaseWeights | None = None,
+    ) -> None:
         self.model = model.eval()
+        self.max_length = max_length
         self.row_size = row_size
+        self.section = section
+        self.base = base
         self.gated = "gate_scores" in (model.get_decoder()._can_record_outputs or {})
         self.attention = str(model.config._attn_implementation)  # the library's own
+        self.experts = model.config._experts_implementation
         use_cpu_experts(model)
         self.kernels = CpuKernels(model)
         reason = why_not_packed(model, max_length)
@@ -40,37 +56,69 @@ class Engine:
         else:
             self._say_padded(reason)
 
-    def self_test(self, samples: Sequence[Tensor], answers: Sequence[Tensor]) -> float:
-        """Score a few samples in one row and each alone by the model's own forward; returns the largest difference of a
-        mean NLL (nats).
-
-        Raises `UserError` if it is too large. A model that turns out not to take packed rows is scored in padded ones
-        from here on.
+    @contextmanager
+    def as_base(self) -> Iterator[None]:
+        """Within the block a model with gates computes, and is scored, as its base: see `BaseWeights`. A model without
+        gates is its own base.
         """
+        if not self.gated:
+            yield
+            return
+        assert self.base is not None
+        self.gated = False
         try:
-            return compare_with_one_by_one(
-                self.model,
-                samples,
-                answers,
-                gated=self.gated,
-                packed=self.packed,
-                attention=self.attention,
-                kernels=self.kernels,
-            )
+            with self.base.in_use():
+                yield
+        finally:
+            self.gated = True
+
+    @contextmanager
+    def library(self) -> Iterator[None]:
+        """Within the block the model computes with the library's own attention and experts alone."""
+        ours = str(self.model.config._attn_implementation), self.model.config._experts_implementation
+        self._use(self.attention, self.experts)
+        try:
+            yield
+        finally:
+            self._use(*ours)
+
+    def _use(self, attention: str, experts: str | None) -> None:
+        self.model.set_attn_implementation(attention)
+        if experts is not None:
+            self.model.set_experts_implementation(experts)
+
+    def self_test(self, samples: Sequence[Tensor], answers: Sequence[Tensor]) -> float:
+        """Score a few texts made of `samples` in rows, and each alone by the model's own forward, and compare all that
+        is recorded; returns the largest difference as a share of what is allowed.
+
+        Costs about two rows and as many tokens one by one. Raises `UserError` if a difference is too large. A model
+        that turns out not to take packed rows is scored in padded ones from here on.
+        """
+        places = longest_position(self.model) or self.max_length
+        texts = texts_to_check(samples, answers, min(self.max_length, self.row_size.tokens, places))
+        try:
+            return self._compare(texts)
         except (NotImplementedError, TypeError) as error:
             if not self.packed:
                 raise
             self.packed = False
             self.model.set_attn_implementation(self.attention)
             self._say_padded(str(error))
-        return self.self_test(samples, answers)
+        return self._compare(texts)
+
+    def _compare(self, texts: list[Text]) -> float:
+        """Also of the base where it is scored: that goes the same way, so the texts of the pool will do."""
+        worst = check_one_by_one(self.model, texts, self.score, self.library, gated=self.gated)
+        if self.base is None:
+            return worst
+        with self.as_base():
+            return max(worst, check_one_by_one(self.model, texts[1:], self.score, self.library, gated=False))
 
     def score(
         self,
         samples: Sequence[Tensor],
         answers: Sequence[Tensor],
         *,
-        gated: bool | None = None,
         done: Callable[[int], object] = lambda samples: None,
     ) -> list[ScoredRow]:
         """All samples of one token or more, in rows; `done` hears how many samples each row held.
@@ -80,17 +128,16 @@ class Engine:
         rows: list[ScoredRow] = []
         lengths = [len(sample) for sample in samples]
         waiting = self.rows(lengths, range(len(lengths)))
-        while waiting:
-            members = waiting.pop(0)
-            scored = self._try_row(
-                [samples[i] for i in members], [answers[i] for i in members], self.gated if gated is None else gated
-            )
-            if scored is None:
-                self._shrink([lengths[i] for i in members])
-                waiting = self.rows(lengths, sorted(i for row in [members, *waiting] for i in row))
-                continue
-            rows.append((members, scored))
-            done(len(members))
+        with self.kernels.in_use():
+            while waiting:
+                members = waiting.pop(0)
+                scored = self._try_row([samples[i] for i in members], [answers[i] for i in members])
+                if scored is None:
+                    self._shrink([lengths[i] for i in members])
+                    waiting = self.rows(lengths, sorted(i for row in [members, *waiting] for i in row))
+                    continue
+                rows.append((members, scored))
+                done(len(members))
         if self.model.device.type == "cuda":
             torch.cuda.current_stream().synchronize()  # the copies, which were begun behind each row
         return rows
@@ -103,11 +150,10 @@ class Engine:
         packed = rows_by_length([lengths[i] for i in kept], self.row_size.tokens, padded=not self.packed)
         return [[kept[i] for i in row] for row in packed]
 
-    def _try_row(self, samples: list[Tensor], answers: list[Tensor], gated: bool) -> RowStatistics | None:
+    def _try_row(self, samples: list[Tensor], answers: list[Tensor]) -> RowStatistics | None:
         """None if memory ran out."""
         try:
-            with self.kernels.in_use():
-                return score_row(self.model, samples, answers, gated=gated, packed=self.packed).start_copy()
+            return score_row(self.model, samples, answers, gated=self.gated, packed=self.packed).start_copy()
         except RuntimeError as error:
             if not should_reduce_batch_size(error):
                 raise
@@ -115,17 +161,17 @@ class Engine:
 
     def _shrink(self, lengths: list[int]) -> None:
         if len(lengths) == 1:
-            raise UserError(
-                f"collect.max_length: a sample of {lengths[0]:,} tokens alone does not fit into memory; lower "
-                "collect.max_length"
-            )
+            key = f"{self.section}.max_length"
+            raise UserError(f"{key}: a sample of {lengths[0]:,} tokens alone does not fit into memory; lower {key}")
         gc.collect()
         if self.model.device.type == "cuda":
             torch.cuda.empty_cache()
-        self.row_size.halve(sum(lengths) if self.packed else max(lengths) * len(lengths))
+        failed = sum(lengths) if self.packed else max(lengths) * len(lengths)
+        self.row_size.halve(failed)
+        self._say(f"out of memory in a row of {failed:,} tokens; going on with rows of {self.row_size.tokens:,}")
 
     def _say_padded(self, reason: str) -> None:
-        print(
-            f"collect: {type(self.model).__name__} is scored in padded rows with dense attention, because {reason}",
-            file=sys.stderr,
-        )
+        self._say(f"{type(self.model).__name__} is scored in padded rows with dense attention, because {reason}")
+
+    def _say(self, what: str) -> None:
+        print(f"{self.section}: {what}", file=sys.stderr)

@@ -1,12 +1,10 @@
-"""How many tokens a row holds: given, or begun from the free memory; halved when memory runs out, and remembered."""
+"""How many tokens a row holds: given, or begun from what fits; halved when memory runs out, and remembered."""
 
 import json
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import psutil
 import torch
 from transformers import PreTrainedModel
 
@@ -16,7 +14,8 @@ from mygo.workdir import write_atomically
 # Measured by benchmarks/scoring.py.
 ENOUGH = {"cpu": 2048, "cuda": 16384}
 SMALLEST = 256
-SHARE_OF_FREE_MEMORY = 0.5
+SHARE_OF_FREE_MEMORY = 0.5  # of a GPU, whose memory is this process's own
+CPU_ACTIVATIONS = 2 * 2**30  # bytes, the same on every machine: on a CPU the length of a row shows in the last digits
 
 
 @dataclass
@@ -27,33 +26,27 @@ class RowSize:
     file: Path | None = None
 
     @classmethod
-    def start(
-        cls, wanted: int | Literal["auto"], model: PreTrainedModel, processes: int, file: Path | None
-    ) -> "RowSize":
-        """What is wanted, or what the memory holds, but no more than an earlier run on the same work found to fit."""
-        tokens = tokens_that_fit(model, processes) if wanted == "auto" else wanted
+    def start(cls, wanted: int | Literal["auto"], model: PreTrainedModel, file: Path | None) -> "RowSize":
+        """What is wanted, or what fits, but no more than an earlier run on the same work found to fit."""
+        tokens = tokens_that_fit(model) if wanted == "auto" else wanted
         learnt = json.loads(file.read_text()) if file is not None and file.exists() else tokens
         return cls(min(tokens, learnt), file)
 
     def halve(self, failed: int) -> None:
         """Half of the tokens of the row that did not fit."""
         self.tokens = max(1, min(self.tokens, failed) // 2)
-        print(
-            f"collect: out of memory in a row of {failed:,} tokens; going on with rows of {self.tokens:,}",
-            file=sys.stderr,
-        )
         if self.file is not None:
             write_atomically(self.file, json.dumps(self.tokens).encode())
 
 
-def tokens_that_fit(model: PreTrainedModel, processes: int) -> int:
-    """A power of two between SMALLEST and ENOUGH whose activations take half of the free memory or less."""
+def tokens_that_fit(model: PreTrainedModel) -> int:
+    """A power of two between SMALLEST and ENOUGH whose activations take half of a GPU's free memory or less, on a CPU
+    `CPU_ACTIVATIONS` bytes or less, whatever is free at the moment.
+    """
     device = model.device
-    free = (
-        torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available // processes
-    )
+    room = SHARE_OF_FREE_MEMORY * torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else CPU_ACTIVATIONS
     tokens = ENOUGH.get(device.type, ENOUGH["cpu"])
-    while tokens > SMALLEST and tokens * bytes_per_token(model) > SHARE_OF_FREE_MEMORY * free:
+    while tokens > SMALLEST and tokens * bytes_per_token(model) > room:
         tokens //= 2
     return tokens
 

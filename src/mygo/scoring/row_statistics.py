@@ -4,7 +4,7 @@ S samples of the row, N tokens, M = N - S predicted tokens, T tokens of the long
 vocabulary.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -20,17 +20,37 @@ from mygo.scoring.segments import segment_softmax, segment_sum
 
 @dataclass
 class RowStatistics:
-    """Statistics of the samples of one row. Samples of one token have no predicted token: their means are NaN."""
+    """Statistics of the samples of one row, in float32 unless it says otherwise.
 
-    nll_M: Tensor  # float32, nats, tokens 1..T-1 of every sample
-    nll_S: Tensor  # float32 means
-    answer_nll_S: Tensor  # float32 means over the assistant's tokens, NaN without any
-    gate_LN: Tensor | None  # float16 gate logits of all tokens
-    gate_mean_SL: Tensor | None
-    gate_weighted_SL: Tensor | None
-    router_probs_S: Tensor | None  # [S, L * E]
-    router_logits_S: Tensor | None  # [S, L * E]
-    hidden_mean_SD: Tensor | None  # dense families only
+    The predicted tokens of a sample are its tokens 1..T-1: the first has no NLL and is in no mean of NLLs or gates.
+    The answer's tokens are those of them that `answers` marks. A mean over no token is NaN: of a sample of one token,
+    of the answer where there is none.
+    """
+
+    nll_M: Tensor  # nats, of every predicted token
+    nll_S: Tensor  # nats, mean over the predicted tokens
+    answer_nll_S: Tensor  # nats, mean over the answer's tokens
+    gate_LN: Tensor | None  # float16, gate logits of all tokens, the first ones too
+    gate_mean_SL: Tensor | None  # mean of good_ratio = sigmoid(gate logit) over the predicted tokens
+    gate_weighted_SL: Tensor | None  # sum over them of w_t * good_ratio_t, w = softmax(NLL) over them
+    gate_mean_answer_SL: Tensor | None  # the same two over the answer's tokens alone: w sums to 1 over these
+    gate_weighted_answer_SL: Tensor | None
+    router_probs_S: Tensor | None  # [S, L * E], mean over all tokens, the first one too, of softmax(router logits)
+    router_logits_S: Tensor | None  # [S, L * E], mean over all tokens
+    hidden_mean_SD: Tensor | None  # dense families only: last hidden state, mean over all tokens
+
+    def one_by_one(self, lengths: Sequence[int]) -> Iterator["RowStatistics"]:
+        """The same of each sample alone, given their lengths."""
+        nlls = self.nll_M.split([length - 1 for length in lengths])
+        gates = [None] * len(lengths) if self.gate_LN is None else self.gate_LN.split(list(lengths), dim=1)
+        for i, (nll, gate) in enumerate(zip(nlls, gates, strict=True)):
+            means: dict[str, Any] = {name: x if x is None else x[i : i + 1] for name, x in vars(self).items()}
+            yield RowStatistics(**{**means, "nll_M": nll, "gate_LN": gate})
+
+    def of_none(self) -> "RowStatistics":
+        """The same of no sample at all: what there is, and how wide."""
+        none: dict[str, Any] = {name: x if x is None else x[:0] for name, x in vars(self).items()}
+        return RowStatistics(**{**none, "gate_LN": None if self.gate_LN is None else self.gate_LN[:, :0]})
 
     def start_copy(self) -> "RowStatistics":
         """The same on the CPU. From a GPU the copy is only begun, behind the row's own work: see `Engine`."""
@@ -63,11 +83,8 @@ def score_row(
     lengths_S = _to(torch.tensor(lengths), device)
     ids_N = _to(torch.cat(list(samples)), device)
     positions_N = torch.cat([torch.arange(length) for length in lengths])
-    later = positions_N.nonzero()[
-        :, 0
-    ]  # every token but the first of each sample; found on the CPU, so that no GPU waits
-    later_M = _to(later, device)
-    later_S = lengths_S - 1
+    later_M = _to(positions_N.nonzero()[:, 0], device)  # every token but the first; found on the CPU: no GPU waits
+    answered, answered_S = _answer_tokens(answers)
     flags = {"output_gate_scores": True, "output_router_logits": True} if gated else {}
     features = (
         _run_packed(model, ids_N, _to(positions_N, device), lengths, flags)
@@ -75,19 +92,58 @@ def score_row(
         else _run_padded(model, samples, flags)
     )
     nll_M = tiled_nll(features.hidden_ND[later_M - 1], ids_N[later_M], cast(nn.Linear, model.get_output_embeddings()))
-    answer_M = _to(torch.cat(list(answers))[later].float(), device)
+    answer_A, answer_S = _to(answered, device), _to(answered_S, device)
+    predicted, answer = Tokens(nll_M, later_M, lengths_S - 1), Tokens(nll_M[answer_A], later_M[answer_A], answer_S)
     gate_LN = features.gate_LN
+    good_NL = None if gate_LN is None else torch.sigmoid(gate_LN.T.contiguous())
     return RowStatistics(
         nll_M=nll_M,
-        nll_S=segment_sum(nll_M, later_S) / later_S,
-        answer_nll_S=segment_sum(nll_M * answer_M, later_S) / segment_sum(answer_M, later_S),
+        nll_S=predicted.mean(nll_M),
+        answer_nll_S=answer.mean(answer.nll_M),
         gate_LN=None if gate_LN is None else gate_LN.half(),
-        **_gate_means(gate_LN, nll_M, later_M, later_S),
+        gate_mean_SL=predicted.gate_mean(good_NL),
+        gate_weighted_SL=predicted.gate_weighted(good_NL),
+        gate_mean_answer_SL=answer.gate_mean(good_NL),
+        gate_weighted_answer_SL=answer.gate_weighted(good_NL),
         **_router_means(features.routers, lengths_S),
         hidden_mean_SD=segment_sum(features.hidden_ND.float(), lengths_S) / lengths_S[:, None]
         if gated and not features.routers
         else None,
     )
+
+
+def _answer_tokens(answers: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Which of the predicted tokens [M] are an answer's, and how many a sample has [S]. On the CPU, so that no GPU
+    waits.
+    """
+    later = [answer[1:] for answer in answers]
+    return torch.cat(later).nonzero()[:, 0], torch.tensor([int(answer.sum()) for answer in later])
+
+
+@dataclass
+class Tokens:
+    """Some of the predicted tokens, sample after sample: over them means are taken. A sample may have none of them."""
+
+    nll_M: Tensor
+    place_M: Tensor  # in the row
+    count_S: Tensor  # of each sample
+
+    def mean(self, values_M: Tensor) -> Tensor:
+        """[M, ...] -> [S, ...], NaN for no tokens."""
+        count_S = self.count_S.reshape(-1, *[1] * (values_M.dim() - 1))
+        return segment_sum(values_M, self.count_S) / count_S
+
+    def gate_mean(self, good_NL: Tensor | None) -> Tensor | None:
+        """Mean of good_ratio: every token alike (alpha 0)."""
+        return None if good_NL is None else self.mean(good_NL[self.place_M])
+
+    def gate_weighted(self, good_NL: Tensor | None) -> Tensor | None:
+        """Mean of good_ratio weighted with softmax(NLL) (alpha 1)."""
+        if good_NL is None:
+            return None
+        weight_M1 = segment_softmax(self.nll_M, self.count_S)[:, None]
+        weighted_SL = segment_sum(good_NL[self.place_M] * weight_M1, self.count_S)
+        return weighted_SL.where(self.count_S[:, None] > 0, torch.nan)
 
 
 @dataclass
@@ -133,16 +189,6 @@ def _run_padded(model: PreTrainedModel, samples: Sequence[Tensor], flags: dict[s
 def _stack(out: Any, flags: dict[str, bool]) -> Tensor | None:
     """The gates' logits of all layers in float32 [L, S * T]."""
     return torch.stack([score.flatten().float() for score in out["gate_scores"]]) if flags else None
-
-
-def _gate_means(gate_LN: Tensor | None, nll_M: Tensor, later_M: Tensor, later_S: Tensor) -> dict[str, Tensor | None]:
-    """Means of good_ratio over tokens 1..T-1: plain (alpha 0) and weighted with softmax(NLL) (alpha 1)."""
-    if gate_LN is None:
-        return {"gate_mean_SL": None, "gate_weighted_SL": None}
-    good_ML = torch.sigmoid(gate_LN[:, later_M].T.contiguous())
-    weight_M1 = segment_softmax(nll_M, later_S)[:, None]
-    weighted_SL = segment_sum(good_ML * weight_M1, later_S).where(later_S[:, None] > 0, torch.nan)
-    return {"gate_mean_SL": segment_sum(good_ML, later_S) / later_S[:, None], "gate_weighted_SL": weighted_SL}
 
 
 def _router_means(routers: list[Tensor], lengths_S: Tensor) -> dict[str, Tensor | None]:

@@ -12,9 +12,8 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from inspect import signature
-from types import ModuleType
+from types import MethodType, ModuleType
 from typing import Any, cast
-from unittest.mock import patch
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +21,9 @@ from torch.nn.functional import silu
 from transformers import PreTrainedModel
 from transformers.activations import SiLUActivation
 
+from mygo.models.gate import GatedFeedForward
+
+Method = tuple[nn.Module, str, Callable[..., Tensor]]  # a module, the name of its method, and what replaces that
 ROTARY = "apply_rotary_pos_emb"  # what every modeling file of the library calls it
 TOLERANCE = 1e-5
 CACHED = 2**17  # numbers of a piece: two such pieces of float32 fit into a core's own cache
@@ -95,39 +97,55 @@ class CpuKernels:
     """What can be replaced in a model, found once; `in_use` replaces it for a while."""
 
     def __init__(self, model: PreTrainedModel) -> None:
-        self.modules: list[ModuleType] = []  # of the library, whose rotation is replaced
-        self.forwards: list[tuple[type, Callable[..., Tensor]]] = []  # classes, and what replaces their forward
+        self.rotations: list[ModuleType] = []  # modeling files of the library
+        self.methods: list[Method] = []
         if model.device.type == "cpu":
             keep_freed_memory()
         if model.device.type == "cpu" and model.dtype is torch.float32:
-            names = sorted({type(module).__module__ for module in model.modules()})
-            self.modules = [
-                sys.modules[name]
-                for name in names
-                if hasattr(sys.modules[name], ROTARY) and _rotates_alike(getattr(sys.modules[name], ROTARY))
-            ]
-            kinds = {type(module): module for module in model.modules()}
-            self.forwards = [
-                (kind, rms_norm)
-                for kind, module in kinds.items()
-                if hasattr(module, "variance_epsilon") and _norms_alike(module)
-            ]
-            self.forwards += [(kind, swiglu) for kind in filter(None, map(_swiglu_class, kinds.values()))]
+            files = [sys.modules[name] for name in sorted({type(module).__module__ for module in model.modules()})]
+            self.rotations = [file for file in files if _rotates_alike(getattr(file, ROTARY, None))]
+            kinds = {type(module): module for module in model.modules()}  # one of a class stands for all of it
+            found = {kind: method for kind, module in kinds.items() if (method := _replacement(module)) is not None}
+            self.methods = [(module, *found[type(module)]) for module in model.modules() if type(module) in found]
 
     @contextmanager
     def in_use(self) -> Iterator[None]:
-        """Within the block the library's modules compute with ours."""
+        """Within the block the model computes with ours: its modules by methods of their own, its rotation by name.
+
+        The library (5.23) lets a rotation be exchanged only through the package `kernels`, with code from a hub;
+        attention calls the function by its name in the modeling file, so that name is what is set, and set back.
+        """
         with ExitStack() as stack:
-            for module in self.modules:
-                stack.enter_context(patch.object(module, ROTARY, rotate))
-            for kind, forward in self.forwards:
-                stack.enter_context(patch.object(kind, "forward", forward))
+            for file in self.rotations:
+                stack.enter_context(_set(file, ROTARY, rotate))
+            for module, name, function in self.methods:
+                stack.enter_context(_set(module, name, MethodType(function, module)))
             yield
 
 
+@contextmanager
+def _set(owner: object, name: str, value: object) -> Iterator[None]:
+    """Within the block `owner.name` is `value`; afterwards what it was, be it the owner's own or its class's."""
+    own = name in vars(owner)
+    before = getattr(owner, name)
+    setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        setattr(owner, name, before) if own else delattr(owner, name)
+
+
+def _replacement(module: nn.Module) -> tuple[str, Callable[..., Tensor]] | None:
+    """The method of a module that ours can replace, and by what: RMSNorm, or SwiGLU, behind a gate or without one."""
+    if _norms_alike(module):
+        return "forward", rms_norm
+    name = "whole" if isinstance(module, GatedFeedForward) else "forward"
+    return (name, swiglu) if _multiplies_alike(module, name) else None
+
+
 def _rotates_alike(library: Any) -> bool:
-    """Whether the library's function gives what ours gives, on random numbers."""
-    return _rotates_alike_at(library, 8) is True and _rotates_alike_at(library, 4) is not False
+    """Whether the library's function, if there is one, gives what ours gives, on random numbers."""
+    return library is not None and _rotates_alike_at(library, 8) is True and _rotates_alike_at(library, 4) is not False
 
 
 def _rotates_alike_at(library: Any, width: int) -> bool | None:
@@ -148,27 +166,23 @@ def _rotates_alike_at(library: Any, width: int) -> bool | None:
 def _norms_alike(module: nn.Module) -> bool:
     """Whether the module is a plain RMSNorm: some add one to the weight, some take a gate beside the input."""
     weight = getattr(module, "weight", None)
-    if not isinstance(weight, Tensor) or weight.dim() != 1 or len(signature(module.forward).parameters) != 1:
+    if not hasattr(module, "variance_epsilon") or not isinstance(weight, Tensor) or weight.dim() != 1:
+        return False
+    if len(signature(module.forward).parameters) != 1:
         return False
     x = torch.randn(3, len(weight), generator=torch.Generator().manual_seed(0))
     return bool(torch.allclose(rms_norm(module, x), module(x), atol=TOLERANCE))
 
 
 @torch.no_grad()
-def _swiglu_class(module: nn.Module) -> type | None:
-    """The class whose forward gives the module, or what the module wraps (as gates do), what `swiglu` gives; None if
-    there is none.
-    """
+def _multiplies_alike(module: nn.Module, name: str) -> bool:
+    """Whether the module's method of this name is a plain SwiGLU block."""
     if not is_silu(getattr(module, "act_fn", None)) or not all(
         isinstance(getattr(module, f"{part}_proj", None), nn.Linear) for part in ("gate", "up", "down")
     ):
-        return None
+        return False
     x = torch.randn(1, 3, cast(nn.Linear, module.gate_proj).in_features, generator=torch.Generator().manual_seed(0))
-    expected = swiglu(module, x)
-    for kind in type(module).__mro__:
-        try:
-            if "forward" in vars(kind) and torch.allclose(vars(kind)["forward"](module, x), expected, atol=TOLERANCE):
-                return kind
-        except (TypeError, ValueError, RuntimeError):  # another signature, or nn.Module's own forward, which is none
-            continue
-    return None
+    try:
+        return bool(torch.allclose(getattr(module, name)(x), swiglu(module, x), atol=TOLERANCE))
+    except (TypeError, ValueError, RuntimeError):  # another signature
+        return False
