@@ -65,7 +65,7 @@ def ours_chosen(folder: Path, budget: int, alpha: float) -> Chosen:
             for shard in recorded.manifest.shards
         ]
     )
-    score = normalised_mean(layer_gates(recorded, alpha), 1e-8, 0.0)
+    score = normalised_mean(layer_gates(recorded, alpha, "all"), 1e-8, 0.0)
     ranked = rank_rows(preference(score, "highest"), keys)
     return score, top(ranked, np.zeros(len(ranked)), budget, np.random.default_rng(SEED))
 

@@ -95,7 +95,7 @@ def test_a_missing_column(folders):
 def test_a_model_of_other_layers(folders, alpha):
     change_manifest(folders, layers=4)
     with pytest.raises(UserError, match=r"shard-0000.\.parquet: .* 4 layers"):
-        layer_gates(open_statistics(folders.statistics), alpha)
+        layer_gates(open_statistics(folders.statistics), alpha, "all")
 
 
 def test_null_rows_keep_their_place(folders):

@@ -13,4 +13,6 @@ QualityLossType = Literal["sigmoid", "linear", "mse", "beta_moment_matching", "m
 Averaging = Literal["sample_wise", "token_wise"]
 Predict = Literal["assistant", "full"]
 ScoreName = Literal["quality", "weighted", "normalized", "raw", "perplexity", "length"]
+Order = Literal["highest", "lowest", "middle"]
+Tokens = Literal["all", "answer"]
 StrategyName = Literal["top", "cluster_round_robin", "random", "full"]

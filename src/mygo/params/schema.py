@@ -10,11 +10,13 @@ from mygo.params.choices import (
     Averaging,
     Dtype,
     Family,
+    Order,
     Predict,
     QualityLossType,
     RowFormat,
     ScoreName,
     StrategyName,
+    Tokens,
     TrashExpertMode,
 )
 
@@ -162,7 +164,8 @@ class CollectParams(Section):
 class SelectParams(Section):
     score: ScoreName
     strategy: StrategyName
-    order: Literal["highest", "lowest", "middle"]
+    tokens: Tokens
+    order: Order
     ratio: Share
     clusters: Count | None
     alpha: NotNegative

@@ -1,4 +1,6 @@
-"""Writes the selection: `selected.jsonl` with what is kept, `scores.parquet` with every sample of the pool."""
+"""Writes the selection: `selected.jsonl` with what is kept, `scores.parquet` with every sample of the pool, and the
+card that tells `datasets.load_dataset` which of the two is the data set.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +16,16 @@ from mygo.data.pool import iter_batches
 from mygo.workdir import atomic_folder
 
 BATCH_ROWS = 4096
+CARD = """---
+configs:
+- config_name: default
+  data_files: selected.jsonl
+---
+
+`selected.jsonl`: the samples that were kept, best first; `datasets.load_dataset` of this folder reads it.
+
+`scores.parquet`: every sample of the pool, kept or not, with its score, rank, cluster and reason.
+"""
 
 
 def scores_table(
@@ -47,12 +59,13 @@ def scores_table(
 
 
 def write_selection(out: Path, pool: Path, scores: pa.Table, kept: np.ndarray) -> None:
-    """Write both files as the folder `out`, which appears complete or not at all. `kept`: rows of the pool in the order
+    """Write the files as the folder `out`, which appears complete or not at all. `kept`: rows of the pool in the order
     they are written.
 
     The pool is streamed; what is held is the finished lines of the kept samples.
     """
     with atomic_folder(out) as folder:
+        (folder / "README.md").write_text(CARD, encoding="utf-8")
         pq.write_table(scores, folder / "scores.parquet", compression="zstd")
         with (folder / "selected.jsonl").open("wb") as file:
             file.writelines(_lines(pool, scores, kept))
