@@ -109,7 +109,9 @@ def write_folders(
     tokens: bool = True,
     gated: bool = True,
     features: str | None = None,
+    means: bool = True,
 ) -> Folders:
+    """`tokens`: with the token level; `means`: with the gates' means (a loop over tokens in Python takes its time)."""
     folders = Folders(root / "pool", root / "statistics")
     folders.pool.mkdir(parents=True)
     folders.statistics.mkdir()
@@ -132,7 +134,7 @@ def write_folders(
         shards.append({"file": f"shard-{start // shard_rows:05d}.parquet", "rows": len(rows)})
         path = folders.statistics / shards[-1]["file"]
         pq.write_table(
-            shard_table(rows, tokens, gated, features, gated and any(s.base_nll is not None for s in samples)),
+            shard_table(rows, tokens, gated, features, means, any(s.base_nll is not None for s in samples)),
             path,
             compression="zstd",
             use_dictionary=False,
@@ -151,7 +153,9 @@ def write_folders(
     return folders
 
 
-def shard_table(rows: Sequence[Sample], tokens: bool, gated: bool, features: str | None, base_nll: bool) -> pa.Table:
+def shard_table(
+    rows: Sequence[Sample], tokens: bool, gated: bool, features: str | None, means: bool, base_nll: bool
+) -> pa.Table:
     per_layer = pa.list_(pa.float32(), len(rows[0].logits))
     columns = {
         "source_dataset": pa.array([s.dataset for s in rows]),
@@ -168,12 +172,12 @@ def shard_table(rows: Sequence[Sample], tokens: bool, gated: bool, features: str
             pa.float32(),
         ),
     }
-    if gated:
+    if gated and means:
         for alpha, name in enumerate(("gate_mean", "gate_weighted")):
             for tokens, column in (("all", name), ("answer", f"{name}_answer")):
                 lists = [naive_gates(s, alpha, tokens) if any(s.counts(tokens)) else None for s in rows]
                 columns[column] = pa.array(lists, per_layer)
-    if base_nll:
+    if gated and base_nll:
         columns["base_nll"] = pa.array([s.base_nll for s in rows], pa.float32())
     if features:
         width = next(len(s.features) for s in rows if s.features is not None)
