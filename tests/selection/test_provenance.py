@@ -51,16 +51,16 @@ def test_the_base_model_must_be_the_one_that_params_name(tmp_path):
 
 def test_the_revision_of_the_base_model_counts(tmp_path):
     digests = tmp_path / "digests.json"
-    recorded = statistics(tmp_path, "x", "some/model", revision="abc")
-    check_model(recorded, digests, collected("last", "some/model", revision="abc"))
+    recorded = statistics(tmp_path, "some/model@f00d", "some/model", revision="v2")
+    for asked in ("v2", "f00d"):  # by the tag, and by the commit that it was
+        check_model(recorded, digests, collected("last", "some/model", revision=asked))
     with pytest.raises(
-        UserError,
-        match=r"collected with abc of some/model, and collect\.revision asks for no revision; run collect again$",
+        UserError, match=r"was collected at revision v2, and collect\.revision asks for main; run collect again$"
     ):
         check_model(recorded, digests, collected("last", "some/model"))
-    with pytest.raises(
-        UserError, match=r"collected with no revision of some/model, and collect\.revision asks for abc;"
-    ):
-        check_model(statistics(tmp_path, "x", "some/model"), digests, collected("last", "some/model", revision="abc"))
+    recorded = statistics(tmp_path, "some/model@f00d", "some/model")
+    check_model(recorded, digests, collected("last", "some/model", revision="main"))
+    with pytest.raises(UserError, match=r"was collected at revision main, and collect\.revision asks for v2;"):
+        check_model(recorded, digests, collected("last", "some/model", revision="v2"))
     # the warmed selector has none: its digest is compared
     check_model(statistics(tmp_path, "x"), digests, collected("last", revision="abc"))

@@ -16,7 +16,7 @@ from mygo.selection.clustering import normalise, spherical_kmeans
 from mygo.selection.output import scores_table, write_selection
 from mygo.selection.scores import GATE_SCORES, SCORES
 from mygo.selection.statistics import Statistics, open_statistics
-from mygo.selection.strategies import BY_RANK, STRATEGIES, budget_of, number_clusters, preference, rank_rows
+from mygo.selection.strategies import BY_RANK, ORDERS, STRATEGIES, budget_of, number_clusters, rank_rows
 
 logger = logging.getLogger(__name__)
 
@@ -109,7 +109,7 @@ def _preference(score_N: np.ndarray, n_tokens_N: np.ndarray, params: SelectParam
     """Without a score all samples that hold a token to learn from are alike."""
     if np.isnan(score_N).all():
         return np.where((n_tokens_N >= 2) & (params.strategy not in BY_RANK), 0.0, np.nan)
-    return preference(score_N, params.order)
+    return ORDERS[params.order](score_N)
 
 
 def _clusters(recorded: Statistics, ranked: np.ndarray, clusters: int | None, seed: int) -> np.ndarray:
