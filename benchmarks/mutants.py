@@ -1,7 +1,8 @@
 """Would a file's tests notice if it were wrong? Every small change to it that Cosmic Ray knows, one at a time.
 
-Works on a copy of the tracked files. A process that has imported the libraries forks for each mutant and runs the tests
-in the fork, so that a mutant costs what its tests cost. Prints the mutants that survived, and the share that did not.
+Works on a copy of the tracked files. A process that has imported everything but the file, and what imports it, forks for
+each mutant and runs the tests in the fork, so that a mutant costs what its tests cost. Prints the mutants that survived,
+and the share that did not.
 Cosmic Ray is not among the project's dependencies: `make mutants` installs it.
 
     OMP_NUM_THREADS=1 python -m benchmarks.mutants src/mygo/selection/scores.py tests/selection/test_scores.py
@@ -29,7 +30,6 @@ from cosmic_ray.plugins import get_operator, operator_names
 from tqdm import tqdm
 
 ROOT = Path(__file__).resolve().parents[1]
-OURS = ("mygo", "tests", "stages", "conftest", "benchmarks")
 SPARE = 5.0  # a mutant's tests may take this many times as long as the file's, and ten seconds
 
 
@@ -42,11 +42,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         _copy_to(Path(folder))
         os.chdir(folder)
-        survived, total = survivors(args.file, args.tests, args.every)
-    for line, change in survived:
-        print(f"survived: {args.file}:{line}\n{change}")
-    share = 1 - len(survived) / total
-    print(f"{args.file}: {total} mutants, {total - len(survived)} killed, {len(survived)} survived: {share:.1%} killed")
+        survived, total = try_all(args.file, args.tests, args.every)
+    share = 1 - survived / total
+    print(f"{args.file}: {total} mutants, {total - survived} killed, {survived} survived: {share:.1%} killed")
 
 
 def _copy_to(folder: Path) -> None:
@@ -54,29 +52,40 @@ def _copy_to(folder: Path) -> None:
     for name in filter(None, listed.split("\0")):
         if (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, folder / name)
-    sys.dont_write_bytecode = True
+            shutil.copy2(ROOT / name, folder / name)  # with its time: bytecode of a mutant must not pass for it
     os.environ |= {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": f"{folder / 'src'}{os.pathsep}{folder}"}
     sys.path[:0] = [str(folder / "src"), str(folder)]
 
 
-def survivors(file: Path, tests: list[str], every: int) -> tuple[list[tuple[int, str]], int]:
-    """Line and change of each mutant that the tests pass, and how many mutants there were."""
+def try_all(file: Path, tests: list[str], every: int) -> tuple[int, int]:
+    """How many mutants the tests pass, each printed, and how many there were."""
     started = time.perf_counter()
-    passed = _passes(tests, 3600.0, modules := Path("modules.json").resolve())
-    if not passed:
+    if not _passes(tests, 3600.0, modules := Path("modules.json").resolve()):
         raise SystemExit(f"{' '.join(tests)}: fail without any mutant")
     limit = 10 + SPARE * (time.perf_counter() - started)
-    for name in json.loads(modules.read_text()):
-        with contextlib.suppress(Exception):  # what cannot be imported alone is imported by the tests
-            importlib.import_module(name)
-    original, survived = file.read_text(), []
+    sys.dont_write_bytecode = True
+    _import_all_but(".".join(file.with_suffix("").parts[1:]), json.loads(modules.read_text()))
+    original, survived = file.read_text(), 0
     changed = list(mutants(file))[::every]
     for code in tqdm(changed, unit="mutant", disable=None):
         file.write_text(code)
         if _passes(tests, limit):
-            survived.append(_change(original, code))
+            survived += 1
+            print(_change(file, original, code), flush=True)
     return survived, len(changed)
+
+
+def _import_all_but(target: str, names: list[str]) -> None:
+    """Import what the tests import, but for the module under test and all that import it."""
+    for name in names:
+        child = os.fork()
+        if child == 0:
+            with contextlib.suppress(BaseException):
+                importlib.import_module(name)
+                os._exit(int(target in sys.modules))
+            os._exit(1)  # what cannot be imported alone is imported by the tests
+        if _status(child, 600.0) == 0:
+            importlib.import_module(name)
 
 
 def mutants(file: Path) -> Iterator[str]:
@@ -103,8 +112,9 @@ def _passes(tests: list[str], limit: float, modules: Path | None = None) -> bool
         os.dup2(silence, 2)
         status = pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", *tests])
         if modules is not None:
-            foreign = [name for name in sys.modules if name.split(".")[0] not in OURS and not name.startswith("_")]
-            modules.write_text(json.dumps(foreign))
+            known = (name for name in sys.modules if not name.startswith(("_", "tests", "conftest")))
+            # a package comes before its modules, and brings most of them along
+            modules.write_text(json.dumps([name for name in known if name.count(".") == 0 or name.startswith("mygo.")]))
         os._exit(int(status))
     return _status(child, limit) == 0
 
@@ -122,10 +132,10 @@ def _status(child: int, limit: float) -> int:
     return 1
 
 
-def _change(original: str, code: str) -> tuple[int, str]:
+def _change(file: Path, original: str, code: str) -> str:
     lines = list(difflib.unified_diff(original.splitlines(), code.splitlines(), n=0, lineterm=""))[2:]
     line = int(lines[0].split()[1].removeprefix("-").split(",")[0])
-    return line, "\n".join(f"    {text}" for text in lines[1:])
+    return "\n".join([f"survived: {file}:{line}", *(f"    {text}" for text in lines[1:])])
 
 
 if __name__ == "__main__":

@@ -44,14 +44,14 @@ def test_the_stage_writes_its_files(scored, made, tmp_path, monkeypatch):
     assert json.loads((tmp_path / "metrics/select.json").read_text())["selected"] == 2
 
 
-def test_load_dataset_gives_the_selection(scored, made, tmp_path, monkeypatch):
-    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
-    _, out = made.run(scored, made.params(score="raw", ratio=0.25))
+def test_load_dataset_gives_the_selection(scored, made, tmp_path):
     datasets = importlib.import_module("datasets")
-    loaded = datasets.load_dataset(str(out), cache_dir=str(tmp_path / "cache"))
-    assert list(loaded) == ["train"]
-    assert loaded["train"].to_list() == made.read_jsonl(out / "selected.jsonl")
-    assert len(loaded["train"]) == 3
+    for ratio, kept in ((0.25, 3), (0.5, 5), (0.25, 3)):  # its cache must not give another selection's
+        _, out = made.run(scored, made.params(score="raw", ratio=ratio))
+        loaded = datasets.load_dataset(str(out), cache_dir=str(tmp_path / "cache"))
+        assert list(loaded) == ["train"]
+        assert loaded["train"].to_list() == made.read_jsonl(out / "selected.jsonl")
+        assert len(loaded["train"]) == kept
 
 
 def test_import_is_light():

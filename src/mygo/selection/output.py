@@ -2,6 +2,7 @@
 card that tells `datasets.load_dataset` which of the two is the data set.
 """
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,6 +21,7 @@ CARD = """---
 configs:
 - config_name: default
   data_files: selected.jsonl
+  description: "{digest}"
 ---
 
 `selected.jsonl`: the samples that were kept, best first; `datasets.load_dataset` of this folder reads it.
@@ -65,10 +67,18 @@ def write_selection(out: Path, pool: Path, scores: pa.Table, kept: np.ndarray) -
     The pool is streamed; what is held is the finished lines of the kept samples.
     """
     with atomic_folder(out) as folder:
-        (folder / "README.md").write_text(CARD, encoding="utf-8")
         pq.write_table(scores, folder / "scores.parquet", compression="zstd")
         with (folder / "selected.jsonl").open("wb") as file:
-            file.writelines(_lines(pool, scores, kept))
+            file.writelines(lines := _lines(pool, scores, kept))
+        (folder / "README.md").write_text(CARD.format(digest=_digest(lines)), encoding="utf-8")
+
+
+def _digest(lines: list[bytes]) -> str:
+    """`load_dataset` of a folder that has a card caches by the card alone: it must be another for other samples."""
+    total = hashlib.blake2b(digest_size=20)
+    for line in lines:
+        total.update(line)
+    return total.hexdigest()
 
 
 def _lines(pool: Path, scores: pa.Table, kept: np.ndarray) -> list[bytes]:
