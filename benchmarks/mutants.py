@@ -1,8 +1,8 @@
 """Would a file's tests notice if it were wrong? Every small change to it that Cosmic Ray knows, one at a time.
 
-Works on a copy of the tracked files. A process that has imported everything but the file, and what imports it, forks for
-each mutant and runs the tests in the fork, so that a mutant costs what its tests cost. Prints the mutants that survived,
-and the share that did not.
+Works on a copy of the tracked files. A process that has imported everything but the file, and what imports it, forks
+for each mutant and runs the tests in the fork, so that a mutant costs what its tests cost. Prints the mutants that
+survived, and the share that did not.
 Cosmic Ray is not among the project's dependencies: `make mutants` installs it.
 
     OMP_NUM_THREADS=1 python -m benchmarks.mutants src/mygo/selection/scores.py tests/selection/test_scores.py
@@ -78,14 +78,18 @@ def try_all(file: Path, tests: list[str], every: int) -> tuple[int, int]:
 def _import_all_but(target: str, names: list[str]) -> None:
     """Import what the tests import, but for the module under test and all that import it."""
     for name in names:
-        child = os.fork()
-        if child == 0:
-            with contextlib.suppress(BaseException):
+        if not name.startswith("mygo") or not _reaches(name, target):
+            with contextlib.suppress(Exception):  # what cannot be imported alone is imported by the tests
                 importlib.import_module(name)
-                os._exit(int(target in sys.modules))
-            os._exit(1)  # what cannot be imported alone is imported by the tests
-        if _status(child, 600.0) == 0:
+
+
+def _reaches(name: str, target: str) -> bool:
+    child = os.fork()
+    if child == 0:
+        with contextlib.suppress(BaseException):
             importlib.import_module(name)
+        os._exit(int(target in sys.modules))
+    return _status(child, 600.0) != 0
 
 
 def mutants(file: Path) -> Iterator[str]:
@@ -112,9 +116,8 @@ def _passes(tests: list[str], limit: float, modules: Path | None = None) -> bool
         os.dup2(silence, 2)
         status = pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", *tests])
         if modules is not None:
-            known = (name for name in sys.modules if not name.startswith(("_", "tests", "conftest")))
-            # a package comes before its modules, and brings most of them along
-            modules.write_text(json.dumps([name for name in known if name.count(".") == 0 or name.startswith("mygo.")]))
+            names = [name for name in sys.modules if not name.startswith(("_", "tests", "conftest", "stages"))]
+            modules.write_text(json.dumps(names))
         os._exit(int(status))
     return _status(child, limit) == 0
 
