@@ -17,6 +17,7 @@ from pydantic import BaseModel, ValidationError
 from tqdm import tqdm
 
 from mygo.errors import UserError
+from mygo.metrics import harmless
 
 VALUES_PER_BATCH = 2**19  # gate values (layers x tokens) that are in memory at once
 AGAIN = "run collect again"
@@ -130,9 +131,10 @@ class Statistics:
                     for row, pair in enumerate(zip(got.to_pylist(), expected.to_pylist(), strict=True))
                     if pair[0] != pair[1]
                 )
+                here, there = (harmless(str(value)) for value in pair)
                 raise UserError(
-                    f"{self.folder}: sample {row} has {name} {pair[0]}, in the pool {pair[1]}, so it is of "
-                    f"another pool; {AGAIN}"
+                    f"{self.folder}: sample {row} has {name} {here}, in the pool {there}, so it is of another pool; "
+                    f"{AGAIN}"
                 )
 
     def _feature_column(self) -> tuple[str, int]:
