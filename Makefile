@@ -1,6 +1,7 @@
 # make repro  the whole pipeline on the mini world      make test       the tests that take seconds (`pytest` runs all)
 # make lint   style and types                           make test-slow  the tests that take minutes
 # make bench  speed against other loops and libraries   make plots      the plots as a page (make pictures: as PNG)
+# make mutants FILE=src/mygo/... TESTS=tests/...        the share of small changes to FILE that TESTS notice
 # Every target makes the environment first, and only where it is missing or out of date.
 PYTHON ?= python3
 VENV := .venv
@@ -10,7 +11,7 @@ STAMP := $(VENV)/.installed
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: env repro test test-slow lint bench plots pictures clean
+.PHONY: env repro test test-slow lint bench mutants plots pictures clean
 
 env: $(STAMP)
 
@@ -39,6 +40,10 @@ lint: $(STAMP)
 bench: $(STAMP)
 	OMP_NUM_THREADS=1 python -m benchmarks.scoring
 	OMP_NUM_THREADS=1 python -m benchmarks.selection
+
+mutants: $(STAMP)
+	$(BIN)/python -c 'import cosmic_ray' 2> /dev/null || $(BIN)/python -m uv pip install --python $(BIN)/python 'cosmic-ray>=8.7'
+	OMP_NUM_THREADS=1 python -m benchmarks.mutants $(FILE) $(TESTS)
 
 plots: $(STAMP)
 	dvc plots show

@@ -35,7 +35,7 @@ from benchmarks.pandas_selection import Chosen
 from mygo.selection.clustering import normalise, spherical_kmeans
 from mygo.selection.scores import layer_gates, normalised_mean
 from mygo.selection.statistics import open_statistics
-from mygo.selection.strategies import budget_of, preference, rank_rows, top
+from mygo.selection.strategies import budget_of, rank_rows, top
 
 SEED = 0
 MATMUL = 2048  # rows and columns of the product that peak is measured on
@@ -65,8 +65,8 @@ def ours_chosen(folder: Path, budget: int, alpha: float) -> Chosen:
             for shard in recorded.manifest.shards
         ]
     )
-    score = normalised_mean(layer_gates(recorded, alpha), 1e-8, 0.0)
-    ranked = rank_rows(preference(score, "highest"), keys)
+    score = normalised_mean(layer_gates(recorded, alpha, "all"), 1e-8, 0.0)
+    ranked = rank_rows(score, keys)
     return score, top(ranked, np.zeros(len(ranked)), budget, np.random.default_rng(SEED))
 
 

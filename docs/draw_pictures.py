@@ -1,5 +1,10 @@
-"""Draw the plots of `dvc.yaml` as the PNG files in docs/pictures, without a browser: `make pictures`."""
+"""Draw the plots of `dvc.yaml` as PNG files, without a browser: `make pictures`.
 
+They go to dvc_plots/pictures, which git ignores. Those of the README are drawn by `python docs/draw_pictures.py
+docs/pictures` from a run with the defaults.
+"""
+
+import argparse
 import json
 import re
 import subprocess
@@ -8,7 +13,7 @@ from typing import Any
 
 import vl_convert
 
-PICTURES = Path(__file__).parent / "pictures"
+PICTURES = Path("dvc_plots/pictures")
 
 
 def specifications() -> dict[str, str]:
@@ -29,9 +34,12 @@ def _filled(drawing: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    PICTURES.mkdir(exist_ok=True)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, nargs="?", default=PICTURES)
+    folder = parser.parse_args().folder
+    folder.mkdir(parents=True, exist_ok=True)
     for name, text in specifications().items():
-        path = PICTURES / f"{re.sub(r'[^a-z0-9]+', '_', Path(name).stem.lower())}.png"
+        path = folder / f"{re.sub(r'[^a-z0-9]+', '_', Path(name).stem.lower())}.png"
         path.write_bytes(vl_convert.vegalite_to_png(text, scale=1.5))
         print(path)
 

@@ -1,8 +1,8 @@
 """Select: score every sample of the pool and keep those that the strategy chooses.
 
 In:  data/statistics/, data/pool/, data/warmed/digests.json (which model the statistics must be of)
-Out: data/selected/selected.jsonl, data/selected/scores.parquet, metrics/select.json, plots/select/score_histogram.csv,
-plots/select/labels.csv
+Out: data/selected/selected.jsonl, data/selected/scores.parquet, metrics/select.json, and in plots/select
+score_histogram.csv, labels.csv, sources.csv, clusters.csv
 """
 
 import logging

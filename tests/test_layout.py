@@ -130,6 +130,8 @@ def test_every_group_has_the_promised_choices():
         "select=perplexity",
         "select=length",
         "select=cluster_kmeans",
+        "select=select_moe_published",
+        "select=quality_gate_published",
         "launch=cpu",
         "launch=single_gpu",
     } <= set(choices())
@@ -169,6 +171,17 @@ def test_presets_fit_two_and_eight_processes(choice, processes):
             continue
         size, accumulation = micro_batches(section, processes, stage)
         assert size * accumulation * processes == section.batch_size
+
+
+@pytest.mark.parametrize(
+    ("choice", "expected"),
+    [("select_moe_published", ("cluster_round_robin", 0.05)), ("quality_gate_published", ("top", 0.30))],
+)
+def test_published_ratios_are_kept(choice, expected):
+    select = check_params(composed(f"select={choice}")).select
+    assert (select.strategy, select.ratio) == expected
+    assert (select.score, select.tokens, select.order) == ("quality", "all", "highest")
+    assert (select.alpha, select.eps, select.tau) == (1.0, 1e-8, 0.0)
 
 
 def test_every_stage_has_a_script_a_key_and_a_class():

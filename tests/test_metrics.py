@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mygo.errors import UserError
-from mygo.metrics import write_metrics, write_plot
+from mygo.metrics import LONGEST, harmless, write_metrics, write_plot
 
 
 def test_metrics_are_sorted_rounded_and_end_with_a_newline(tmp_path):
@@ -55,3 +55,27 @@ def test_plots_are_refused(tmp_path):
     with pytest.raises(UserError, match=r"a\.csv: row 0, x: got nan"):
         write_plot(path, [{"x": float("nan")}])
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("professional_law", "professional_law"),
+        ("größer > 🙂 & „so“", "größer > 🙂 & „so“"),
+        ("</script>", "\u2039/script>"),
+        ("<!-- a < b", "\u2039!-- a \u2039 b"),
+        ("\x1b[31m\r\n", "\\x1b[31m\\r\\n"),
+        ("\u2028\u202e\ud800\x00", "\\u2028\\u202e\\ud800\\x00"),
+        ("x" * LONGEST, "x" * LONGEST),
+        ("x" * (LONGEST + 1), "x" * (LONGEST - 1) + "…"),
+    ],
+)
+def test_names_from_data_are_made_harmless(text, expected):
+    assert harmless(text) == expected
+
+
+def test_names_are_harmless_wherever_they_stand(tmp_path):
+    write_metrics(tmp_path / "a.json", {"<b": {"c\n": ["</script>", {"d": "\ud800"}]}})
+    assert json.loads((tmp_path / "a.json").read_text()) == {"\u2039b": {"c\\n": ["\u2039/script>", {"d": "\\ud800"}]}}
+    write_plot(tmp_path / "a.csv", [{"label": "<!--", "n": 1}])
+    assert (tmp_path / "a.csv").read_text() == "label,n\n\u2039!--,1\n"

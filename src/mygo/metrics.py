@@ -6,15 +6,16 @@ import csv
 import io
 import json
 import math
-import os
 from collections.abc import Mapping, Sequence
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
 from mygo.errors import UserError
+from mygo.workdir import write_atomically
 
 DECIMALS = 6
+LONGEST = 200  # characters of a text; a name from data may be a whole page
 
 
 def write_metrics(path: str | Path, values: Mapping[str, Any]) -> None:
@@ -22,10 +23,9 @@ def write_metrics(path: str | Path, values: Mapping[str, Any]) -> None:
 
     Raises `UserError` naming the first key whose number is not finite, and `TypeError` for what JSON cannot hold.
     """
-    _write(
-        Path(path),
-        json.dumps(_rounded(values, str(path)), sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False) + "\n",
-    )
+    rounded = _rounded(values, str(path))
+    text = json.dumps(rounded, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    write_atomically(Path(path), text.encode())
 
 
 def write_plot(path: str | Path, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -43,17 +43,30 @@ def write_plot(path: str | Path, rows: Sequence[Mapping[str, Any]]) -> None:
         if set(row) != set(names):
             raise ValueError(f"{path}: row {number} has the columns {sorted(row)}, not {sorted(names)}")
         writer.writerow([_rounded(row[name], f"{path}: row {number}, {name}") for name in names])
-    _write(Path(path), text.getvalue())
+    write_atomically(Path(path), text.getvalue().encode())
+
+
+def harmless(text: str) -> str:
+    """A text from data as DVC may show it: in a terminal, and in a page where it stands unescaped inside a <script>.
+
+    `</script>` and `<!--` end or break a script, and `<DVC_...>` is a template's anchor: `<` becomes the quotation mark
+    `‹`, which reads alike. What a terminal would obey is written as its escape (`\\x1b`), and a long text is cut.
+    """
+    short = text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
+    shown = (char if char.isprintable() else char.encode("unicode_escape").decode() for char in short)
+    return "".join(shown).replace("<", "\u2039")
 
 
 def _rounded(value: Any, key: str) -> Any:
-    """The value in JSON's own types (numpy's numbers too), floats rounded; `key` names it in an error."""
+    """The value in JSON's own types (numpy's too), floats rounded, texts harmless; `key` names it in an error."""
     if isinstance(value, Mapping):
         separator = "." if ": " in key else ": "
-        return {str(name): _rounded(item, f"{key}{separator}{name}") for name, item in value.items()}
+        return {harmless(str(name)): _rounded(item, f"{key}{separator}{name}") for name, item in value.items()}
     if isinstance(value, list | tuple):
         return [_rounded(item, f"{key}[{index}]") for index, item in enumerate(value)]
-    if value is None or isinstance(value, str | bool):
+    if isinstance(value, str):
+        return harmless(value)
+    if value is None or isinstance(value, bool):
         return value
     if isinstance(value, Integral):
         return int(value)
@@ -62,10 +75,3 @@ def _rounded(value: Any, key: str) -> Any:
     if not math.isfinite(value):
         raise UserError(f"{key}: got {float(value)}; a metric takes a finite number")
     return round(float(value), DECIMALS) + 0.0  # + 0.0 turns -0.0 into 0.0
-
-
-def _write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(text, encoding="utf-8", newline="")
-    os.replace(temporary, path)

@@ -18,6 +18,22 @@ def test_auc_by_hand():
     assert (result.low, result.high) == (pytest.approx(0.75 - margin), 1.0)  # cut at 1
 
 
+def test_the_interval_is_cut_to_0_and_1():
+    # the same turned round: 1.5 / 6, and the interval's low end is below 0
+    result = auc(-np.array([3.0, 2.0, 0.0, 2.0, 1.0]), np.array([True, True, False, False, True]))
+    margin = 1.959964 * np.sqrt(0.0625 / 3 + 0.125 / 2)
+    assert (result.value, result.low, result.high) == (pytest.approx(0.25), 0.0, pytest.approx(0.25 + margin))
+
+
+def test_two_of_each_have_an_interval():
+    # good 4, 1; others 3, 2: each good sample beats 1, 0 of the others: variance 0.5; so do the others' shares 0.5, 0.5
+    result = auc(np.array([4.0, 1.0, 3.0, 2.0]), np.array([True, True, False, False]))
+    assert (result.value, result.low, result.high) == (0.5, 0.0, 1.0)  # 0.5 +- 1.96 * sqrt(0.5 / 2), cut
+    # good 4, 3, 2, 1 (variance 0 of the shares 1 1 1 1): no width at all
+    result = auc(np.array([4.0, 3.0, 0.0, -1.0]), np.array([True, True, False, False]))
+    assert (result.value, result.low, result.high) == (1.0, 1.0, 1.0)
+
+
 def test_auc_against_scikit_learn():
     rng = np.random.default_rng(0)
     good = rng.random(2000) < 0.3
@@ -40,8 +56,10 @@ def truth_in(estimate, truth):
 
 
 def test_a_class_of_one_has_no_interval():
-    result = auc(np.array([3.0, 1.0, 2.0]), np.array([False, False, True]))
-    assert (result.value, result.low, result.high) == (0.5, 0.0, 1.0)
+    score, first = np.array([3.0, 1.0, 2.0]), np.array([False, False, True])
+    for good in (first, ~first):
+        result = auc(score, good)
+        assert (result.value, result.low, result.high) == (0.5, 0.0, 1.0)
 
 
 def test_midranks_against_scipy():

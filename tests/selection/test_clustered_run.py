@@ -7,7 +7,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from mygo.errors import UserError
-from mygo.metrics import write_metrics
 from mygo.selection.run import select
 from mygo.selection.statistics import open_statistics
 
@@ -30,7 +29,7 @@ def run(folders, params, seed=0):
     out = folders.pool.parent / "selected"
     result = select(params, seed, folders.statistics, folders.pool, out)
     kept = [json.loads(line)["source_index"] for line in (out / "selected.jsonl").read_text().splitlines()]
-    return result.metrics, pq.read_table(out / "scores.parquet").to_pylist(), kept
+    return result, pq.read_table(out / "scores.parquet").to_pylist(), kept
 
 
 @pytest.mark.parametrize("features", ["router_probs", "hidden_mean"])
@@ -40,20 +39,21 @@ def run(folders, params, seed=0):
 def test_round_robin_by_hand(write, made, samples, features, ratio, expected):
     # rounds: x 9, y 8, z 7, then x 2, y 4, z 6; what is kept is written by rank
     folders = write(samples, features=features)
-    metrics, rows, kept = run(
-        folders, made.params(score="raw", strategy="cluster_round_robin", clusters=3, ratio=ratio)
-    )
+    _, rows, kept = run(folders, made.params(score="raw", strategy="cluster_round_robin", clusters=3, ratio=ratio))
     assert kept == expected
     assert [row["cluster"] for row in rows] == [None, 0, 0, 1, 1, 2, 2, 2, 1, 0]
-    assert metrics["clusters"] == {"count": 3, "min_size": 3, "median_size": 3.0, "max_size": 3}
     assert {row["reason"] for row in rows} == {"too_short", "kept", "below_budget"}
 
 
-def test_sizes_of_clusters(write, made, samples, tmp_path):
-    metrics, rows, _ = run(write(samples[:9], features="router_probs"), made.params(score="raw", clusters=3))
-    # x 1 2, y 3 4 8, z 5 6 7
-    assert metrics["clusters"] == {"count": 3, "min_size": 2, "median_size": 3.0, "max_size": 3}
-    write_metrics(tmp_path / "metrics.json", metrics)
+def test_sizes_of_clusters(write, made, samples):
+    result, rows, _ = run(write(samples[:9], features="router_probs"), made.params(score="raw", clusters=3, ratio=0.3))
+    # x 1 2, y 3 4 8, z 5 6 7; kept are 8 7 6; number 0 cannot be graded
+    assert result.plots["clusters"] == [
+        {"cluster": "0", "pool": 3, "selected": 1, "share": 1 / 3},
+        {"cluster": "1", "pool": 3, "selected": 2, "share": 2 / 3},
+        {"cluster": "2", "pool": 2, "selected": 0, "share": 0.0},
+        {"cluster": "(none)", "pool": 1, "selected": 0, "share": 0.0},
+    ]
     assert [row["cluster"] for row in rows[1:]] == [2, 2, 0, 0, 1, 1, 1, 0]  # by the best: y 8, z 7, x 2
 
 
@@ -68,9 +68,21 @@ def test_ties_go_by_dataset_then_index(write, made, samples):
     assert kept == [1, 2, 3, 5]  # the first of each, then the second of x
 
 
+def test_clusters_are_listed_by_number_not_by_text(write, made):
+    pool = made.random_samples(60)[1:]
+    rng = np.random.default_rng(0)
+    for sample in pool:
+        sample.features = rng.random(6).tolist()
+    result, rows, _ = run(write(pool, features="router_probs"), made.params(score="length", clusters=12))
+    assert [row["cluster"] for row in result.plots["clusters"] if row["cluster"] != "(none)"] == list(
+        map(str, range(12))
+    )
+    assert sum(row["pool"] for row in result.plots["clusters"]) == len(rows)
+
+
 def test_without_clusters_there_are_none(write, made, samples):
-    metrics, rows, _ = run(write(samples, features="router_probs"), made.params(score="raw"))
-    assert "clusters" not in metrics
+    result, rows, _ = run(write(samples, features="router_probs"), made.params(score="raw", ratio=0.2))
+    assert result.plots["clusters"] == [{"cluster": "(none)", "pool": 10, "selected": 2, "share": 0.2}]
     assert {row["cluster"] for row in rows} == {None}
 
 

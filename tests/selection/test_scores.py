@@ -12,7 +12,7 @@ import pytest
 from mygo.errors import UserError
 from mygo.params import SelectParams
 from mygo.selection import statistics as statistics_module
-from mygo.selection.scores import GATE_SCORES, SCORES, layer_gates, normalised_mean, segment_softmax
+from mygo.selection.scores import GATE_SCORES, SCORES, layer_gates, normalised_mean, token_weights
 from mygo.selection.statistics import open_statistics
 
 LOG2, LOG3 = math.log(2), math.log(3)
@@ -47,7 +47,7 @@ HAND = {
 
 @pytest.mark.parametrize("alpha", HAND)
 def test_layer_gates_by_hand(by_hand, alpha):
-    np.testing.assert_allclose(layer_gates(by_hand, alpha), HAND[alpha], atol=2e-4)  # float16 logits
+    np.testing.assert_allclose(layer_gates(by_hand, alpha, "all"), HAND[alpha], atol=2e-4)  # float16 logits
 
 
 def test_quality_by_hand(by_hand, made):
@@ -78,26 +78,65 @@ def test_eps_keeps_a_constant_layer_out():
     assert normalised_mean(np.array([[0.0], [0.001]]), 0.01, 0.0).tolist() == pytest.approx([0.0, 10.0])
 
 
-def test_perplexity_and_length(by_hand, made):
-    np.testing.assert_allclose(SCORES["perplexity"](by_hand, made.params()), [math.sqrt(3), 2, 2], rtol=1e-6)
+def test_length(by_hand, made):
     assert SCORES["length"](by_hand, made.params()).tolist() == [3, 2, 3]
+
+
+def test_perplexity_is_that_of_the_base(write, made):
+    """The gated pass says log 5; the base beside it log 2 and log 3; a model without gates is its own base."""
+    samples = [made.Sample("a", i, [math.log(5)], np.zeros((2, 2)), base_nll=nll) for i, nll in enumerate([LOG2, LOG3])]
+    beside = open_statistics(write(samples, name="beside").statistics)
+    np.testing.assert_allclose(SCORES["perplexity"](beside, made.params()), [2, 3], rtol=1e-6)
+    alone = open_statistics(write(samples, name="alone", gated=False).statistics)
+    np.testing.assert_allclose(SCORES["perplexity"](alone, made.params()), [5, 5], rtol=1e-6)
+
+
+def test_perplexity_of_a_gated_pass_alone_is_refused(by_hand, made):
+    with pytest.raises(
+        UserError,
+        match=r"^select\.score: perplexity is that of the base model, and .*statistics holds that of the pass with "
+        r"gates only; set collect\.base_nll to true and run collect again$",
+    ):
+        SCORES["perplexity"](by_hand, made.params())
 
 
 def test_perplexity_stays_finite(write, made):
     samples = [made.Sample("a", i, [nll], np.zeros((2, 2))) for i, nll in enumerate([1.0, 5000.0, 79.0])]
-    score = SCORES["perplexity"](open_statistics(write(samples).statistics), made.params())
-    assert np.isfinite(score).all()
-    assert np.argsort(score).tolist() == [0, 2, 1]
+    score = SCORES["perplexity"](open_statistics(write(samples, gated=False).statistics), made.params())
+    np.testing.assert_allclose(score, [math.e, math.exp(80), math.exp(79)], rtol=1e-6)
 
 
+def test_only_answers_count_by_hand(write, made):
+    """Tokens 2 and 3 are the answer's, token 0 too, but nothing predicts it; the second sample has no answer."""
+    gates = made_logits([[0.9, 0.1, 0.2, 0.6]])
+    samples = [
+        made.Sample("a", 0, [5.0, 0.0, LOG3], gates, answer=[True, False, True, True]),
+        made.Sample("a", 1, [1.0, 1.0, 1.0], gates, answer=[True, False, False, False]),
+        made.Sample("a", 2, [1.0], made_logits([[0.9, 0.3]]), answer=[False, True]),
+    ]
+    statistics = open_statistics(write(samples).statistics)
+    # perplexities 1 and 3: alpha 0 weighs 1/2, 1/2; alpha 1: 1/4, 3/4; alpha 2: 1/10, 9/10
+    for alpha, expected in ((0.0, 0.4), (1.0, 0.5), (2.0, 0.56)):
+        answers = layer_gates(statistics, alpha, "answer")[:, 0]
+        np.testing.assert_allclose(answers, [expected, np.nan, 0.3], atol=2e-4)
+    assert np.isfinite(layer_gates(statistics, 2.0, "all")).all()
+    params = made.params(tokens="answer", alpha=2.0)
+    np.testing.assert_allclose(SCORES["weighted"](statistics, params), [0.56, np.nan, 0.3], atol=2e-4)
+    np.testing.assert_allclose(SCORES["raw"](statistics, params), [0.4, np.nan, 0.3], atol=2e-4)
+    # of 0.4 and 0.3: a 0.3, b 0.4, mu 0.35; of 0.56 and 0.3: a 0.3, b 0.56, mu 0.43
+    np.testing.assert_allclose(SCORES["normalized"](statistics, params), [1 / 0.35, np.nan, 0], rtol=1e-3)
+    np.testing.assert_allclose(SCORES["quality"](statistics, params), [1 / 0.43, np.nan, 0], rtol=1e-3)
+
+
+@pytest.mark.parametrize("tokens", ["all", "answer"])
 @pytest.mark.parametrize("alpha", [0.0, 0.5, 1.0, 1.7])
-def test_ragged_data_against_a_loop_over_tokens(write, made, alpha):
+def test_ragged_data_against_a_loop_over_tokens(write, made, alpha, tokens):
     samples = made.random_samples(60, layers=4, longest=30)
     for sample in samples:
         sample.logits = sample.logits.astype(np.float16).astype(float)
-    gates = layer_gates(open_statistics(write(samples, shard_rows=7).statistics), alpha)
+    gates = layer_gates(open_statistics(write(samples, shard_rows=7).statistics), alpha, tokens)
     for row, sample in zip(gates, samples, strict=True):
-        np.testing.assert_allclose(row, made.naive_gates(sample, alpha) if sample.nll else [np.nan] * 4, rtol=2e-5)
+        np.testing.assert_allclose(row, made.naive_gates(sample, alpha, tokens), rtol=2e-5)
 
 
 def test_quality_against_pandas(write, made):
@@ -109,18 +148,19 @@ def test_quality_against_pandas(write, made):
     )
 
 
+@pytest.mark.parametrize("tokens", ["all", "answer"])
 @pytest.mark.parametrize("alpha", [0.0, 1.0])
-def test_token_level_agrees_with_the_sample_level(write, made, alpha):
+def test_token_level_agrees_with_the_sample_level(write, made, alpha, tokens):
     statistics = open_statistics(write(made.random_samples(50)).statistics)
-    streamed = layer_gates(statistics, alpha + 1e-12)  # not 0 or 1, so that it is computed from the tokens
+    streamed = layer_gates(statistics, alpha + 1e-12, tokens)  # not 0 or 1, so that it is computed from the tokens
     np.testing.assert_allclose(
-        streamed, layer_gates(statistics, alpha), atol=5e-4
+        streamed, layer_gates(statistics, alpha, tokens), atol=5e-4
     )  # a logit of float16 is off by up to 2^-11 of itself
 
 
 def test_softmax_of_large_values_does_not_overflow():
     # differences of log 3 however large the values: 1/4, 3/4; a run of one is 1
-    weights = segment_softmax(np.array([5000.0, 5000.0 + LOG3, -9000.0]), np.array([2, 1]))
+    weights = token_weights(np.array([5000.0, 5000.0 + LOG3, -9000.0]), np.array([2, 1]), 1.0)
     np.testing.assert_allclose(weights, [0.25, 0.75, 1.0])
 
 
@@ -160,9 +200,9 @@ def test_memory_does_not_grow_with_tokens(write, made, monkeypatch):
             made.Sample("a", i, rng.exponential(1, n_tokens - 1).tolist(), rng.normal(0, 1, (4, n_tokens)))
             for i in range(350)
         ]
-        statistics = open_statistics(write(samples, name=str(n_tokens), shard_rows=350).statistics)
+        statistics = open_statistics(write(samples, name=str(n_tokens), shard_rows=350, means=False).statistics)
         del samples
-        peaks[n_tokens] = _peak(lambda statistics=statistics: layer_gates(statistics, 0.5))
+        peaks[n_tokens] = _peak(lambda statistics=statistics: layer_gates(statistics, 0.5, "all"))
     assert peaks[1000] < 1.3 * peaks[100], peaks
 
 

@@ -47,6 +47,14 @@ def test_another_order_or_number_of_rows_is_refused(folders):
         recorded.check_rows(keys.slice(1))
 
 
+def test_a_source_name_does_not_write_to_the_terminal(write, made):
+    folders = write(made.random_samples(4))
+    keys = pool_keys(folders)
+    names = pa.array(["\x1b[31m\nerror: forged", *keys["source_dataset"].to_pylist()[1:]])
+    with pytest.raises(UserError, match=r"in the pool \\x1b\[31m\\nerror: forged, so it is of another pool"):
+        open_statistics(folders.statistics).check_rows(keys.set_column(0, "source_dataset", names))
+
+
 def test_no_manifest(tmp_path):
     with pytest.raises(UserError, match=r"manifest\.json: not found; run collect first"):
         open_statistics(tmp_path)
@@ -95,7 +103,7 @@ def test_a_missing_column(folders):
 def test_a_model_of_other_layers(folders, alpha):
     change_manifest(folders, layers=4)
     with pytest.raises(UserError, match=r"shard-0000.\.parquet: .* 4 layers"):
-        layer_gates(open_statistics(folders.statistics), alpha)
+        layer_gates(open_statistics(folders.statistics), alpha, "all")
 
 
 def test_null_rows_keep_their_place(folders):
@@ -114,3 +122,25 @@ def test_null_rows_keep_their_place(folders):
     after = open_statistics(folders.statistics).per_layer("gate_mean")
     assert np.isnan(after[4]).all()
     np.testing.assert_array_equal(np.delete(after, 4, axis=0), np.delete(before, 4, axis=0))
+
+
+def test_the_token_level_of_another_version_is_refused(folders):
+    path = folders.statistics / "shard-00001.parquet"
+    whole = pq.read_table(path)
+    rewrite(path, lambda table: table.drop(["answer"]))
+    with pytest.raises(UserError, match=r"shard-00001\.parquet: has no column answer, so another version wrote it"):
+        layer_gates(open_statistics(folders.statistics), 0.5, "answer")
+    layer_gates(open_statistics(folders.statistics), 0.5, "all")  # needs no answers
+    short = pa.array([blob.as_py()[:-1] for blob in whole["answer"]], pa.binary())
+    rewrite(path, lambda table: table.append_column("answer", short))
+    with pytest.raises(
+        UserError, match=r"shard-00001\.parquet: the token level is not of 3 layers and n_tokens tokens"
+    ):
+        layer_gates(open_statistics(folders.statistics), 0.5, "answer")
+
+
+def test_statistics_of_an_older_version_know_no_answers(folders):
+    for path in folders.statistics.glob("*.parquet"):
+        rewrite(path, lambda table: table.drop(["gate_weighted_answer"]))
+    with pytest.raises(UserError, match="has no column gate_weighted_answer, so another version wrote it; run collect"):
+        layer_gates(open_statistics(folders.statistics), 1.0, "answer")

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from mygo.params import SelectParams
-from mygo.selection.strategies import STRATEGIES, budget_of, number_clusters, places_in_cluster, preference, rank_rows
+from mygo.selection.strategies import ORDERS, STRATEGIES, budget_of, number_clusters, places_in_cluster, rank_rows
 
 
 def keys(*pairs):
@@ -81,7 +81,7 @@ def test_clusters_are_numbered_by_their_first():
 def test_orders(order, expected):
     score = np.array([1.0, 4.0, 9.0, 6.0, np.nan])
     rows = keys(("a", 0), ("a", 1), ("a", 2), ("a", 3), ("a", 4))
-    assert rank_rows(preference(score, order), rows).tolist() == expected
+    assert rank_rows(ORDERS[order](score), rows).tolist() == expected
 
 
 def test_ties_go_by_dataset_then_index():

@@ -13,5 +13,7 @@ QualityLossType = Literal["sigmoid", "linear", "mse", "beta_moment_matching", "m
 Averaging = Literal["sample_wise", "token_wise"]
 Predict = Literal["assistant", "full"]
 ScoreName = Literal["quality", "weighted", "normalized", "raw", "perplexity", "length"]
+Order = Literal["highest", "lowest", "middle"]
+Tokens = Literal["all", "answer"]
 StrategyName = Literal["top", "cluster_round_robin", "random", "full"]
 MINI_BASE_MODELS = ("olmoe", "qwen3")  # what prepare pretrains for the mini world, below data/base

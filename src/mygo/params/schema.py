@@ -10,11 +10,13 @@ from mygo.params.choices import (
     Averaging,
     Dtype,
     Family,
+    Order,
     Predict,
     QualityLossType,
     RowFormat,
     ScoreName,
     StrategyName,
+    Tokens,
     TrashExpertMode,
 )
 
@@ -23,7 +25,6 @@ Chance = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
-
 
 
 class Section(BaseModel):
@@ -176,7 +177,8 @@ class CollectParams(Section):
 class SelectParams(Section):
     score: ScoreName
     strategy: StrategyName
-    order: Literal["highest", "lowest", "middle"]
+    tokens: Tokens
+    order: Order
     ratio: Share
     clusters: Count | None
     alpha: NotNegative

@@ -1,5 +1,8 @@
-"""Writes the selection: `selected.jsonl` with what is kept, `scores.parquet` with every sample of the pool."""
+"""Writes the selection: `selected.jsonl` with what is kept, `scores.parquet` with every sample of the pool, and the
+card that tells `datasets.load_dataset` which of the two is the data set.
+"""
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +17,17 @@ from mygo.data.pool import iter_batches
 from mygo.workdir import atomic_folder
 
 BATCH_ROWS = 4096
+CARD = """---
+configs:
+- config_name: default
+  data_files: selected.jsonl
+  description: "{digest}"
+---
+
+`selected.jsonl`: the samples that were kept, best first; `datasets.load_dataset` of this folder reads it.
+
+`scores.parquet`: every sample of the pool, kept or not, with its score, rank, cluster and reason.
+"""
 
 
 def scores_table(
@@ -47,7 +61,7 @@ def scores_table(
 
 
 def write_selection(out: Path, pool: Path, scores: pa.Table, kept: np.ndarray) -> None:
-    """Write both files as the folder `out`, which appears complete or not at all. `kept`: rows of the pool in the order
+    """Write the files as the folder `out`, which appears complete or not at all. `kept`: rows of the pool in the order
     they are written.
 
     The pool is streamed; what is held is the finished lines of the kept samples.
@@ -55,7 +69,16 @@ def write_selection(out: Path, pool: Path, scores: pa.Table, kept: np.ndarray) -
     with atomic_folder(out) as folder:
         pq.write_table(scores, folder / "scores.parquet", compression="zstd")
         with (folder / "selected.jsonl").open("wb") as file:
-            file.writelines(_lines(pool, scores, kept))
+            file.writelines(lines := _lines(pool, scores, kept))
+        (folder / "README.md").write_text(CARD.format(digest=_digest(lines)), encoding="utf-8")
+
+
+def _digest(lines: list[bytes]) -> str:
+    """`load_dataset` of a folder that has a card caches by the card alone: it must be another for other samples."""
+    total = hashlib.blake2b(digest_size=20)
+    for line in lines:
+        total.update(line)
+    return total.hexdigest()
 
 
 def _lines(pool: Path, scores: pa.Table, kept: np.ndarray) -> list[bytes]:

@@ -5,18 +5,17 @@ N samples of the pool; `score` is NaN where a sample cannot be graded.
 
 import logging
 from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from mygo.data.labels import label_text
 from mygo.selection.agreement import auc, wilson
 
 logger = logging.getLogger(__name__)
 
 BINS = 40
-QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 Row = dict[str, Any]
 
 
@@ -44,44 +43,42 @@ class Labels:
 
 
 def read_labels(labels: pa.ChunkedArray, good_label: Any) -> Labels:
-    """Labels are compared as lower-case texts, since YAML reads an unquoted `true` as a boolean."""
-    good, texts = str(label_text(good_label)).lower(), labels.to_pylist()
+    """Labels are compared by what they mean: `1`, `1.0` and `true` are one label, and so are `Clean` and `clean`."""
+    texts, good = labels.to_pylist(), _meaning(str(good_label))
+    meanings = {text: _meaning(text) for text in set(texts) if text is not None}
     known_N = np.array([text is not None for text in texts], dtype=bool)
-    good_N = np.array([text is not None and text.lower() == good for text in texts], dtype=bool)
-    return Labels(good, np.array(texts, dtype=object), known_N, good_N)
+    good_N = np.array([text is not None and meanings[text] == good for text in texts], dtype=bool)
+    return Labels(str(good_label).lower(), np.array(texts, dtype=object), known_N, good_N)
+
+
+def _meaning(label: str) -> Decimal | str:
+    """A number where the label is one (true is 1, false is 0, as in the table that it came from), else its text in
+    lower case: YAML reads an unquoted `true` as a boolean, and a source may hold numbers of any type.
+    """
+    text = label.strip().lower()
+    if text in ("true", "false"):
+        return Decimal(text == "true")
+    try:
+        number = Decimal(text)
+    except InvalidOperation:
+        return text
+    return number if number.is_finite() and "_" not in text else text
 
 
 def describe(outcome: Outcome) -> Row:
-    """Sizes, shares per source, tokens, the clusters if there are any, and the distribution of the score."""
+    """Sizes and tokens. What has a line per source, cluster or score is a plot or a column of `scores.parquet`, so that
+    `dvc metrics diff` stays short.
+    """
     selected = outcome.selected_N
-    metrics: Row = {
+    n_tokens_N = outcome.n_tokens_N
+    return {
         "pool": len(selected),
-        "gradable": count(~np.isnan(outcome.preference_N)),
+        "rejected": count(n_tokens_N == 0),
+        "graded": count(~np.isnan(outcome.preference_N)),
         "budget": outcome.budget,
         "selected": count(selected),
-        "share_of_source": {source: row["share"] for source, row in counts_by(outcome.source_N, selected).items()},
-        "tokens": {"mean_pool": outcome.n_tokens_N.mean(), "mean_selected": outcome.n_tokens_N[selected].mean()},
+        "tokens": {"mean_pool": n_tokens_N[n_tokens_N > 0].mean(), "mean_selected": n_tokens_N[selected].mean()},
     }
-    sizes = np.bincount(outcome.cluster_N[outcome.cluster_N >= 0])
-    if len(sizes):
-        metrics["clusters"] = {
-            "count": len(sizes),
-            "min_size": sizes.min(),
-            "median_size": np.median(sizes),
-            "max_size": sizes.max(),
-        }
-    graded = outcome.score_N[~np.isnan(outcome.score_N)]
-    if len(graded):
-        metrics["score"] = {
-            "min": graded.min(),
-            "mean": graded.mean(),
-            "max": graded.max(),
-            "mean_selected": outcome.score_N[selected].mean(),
-        }
-        metrics["score"] |= {
-            f"p{round(100 * q):02d}": value for q, value in zip(QUANTILES, np.quantile(graded, QUANTILES), strict=True)
-        }
-    return metrics
 
 
 def agreement(outcome: Outcome, labels: Labels) -> Row:
@@ -169,3 +166,15 @@ def label_rows(outcome: Outcome, labels: Labels) -> list[Row]:
     """Rows of `labels.csv`; samples without a label are a row of their own, so that the file is never empty."""
     named_N = np.where(labels.known_N, labels.text_N, "(none)")
     return [{"label": label} | counts for label, counts in counts_by(named_N, outcome.selected_N).items()]
+
+
+def source_rows(outcome: Outcome) -> list[Row]:
+    """Rows of `sources.csv`."""
+    return [{"source": name} | counts for name, counts in counts_by(outcome.source_N, outcome.selected_N).items()]
+
+
+def cluster_rows(outcome: Outcome) -> list[Row]:
+    """Rows of `clusters.csv`, by the clusters' numbers; without clusters all samples are in none."""
+    named_N = np.where(outcome.cluster_N < 0, "(none)", outcome.cluster_N.astype(str)).astype(object)
+    rows = [{"cluster": name} | counts for name, counts in counts_by(named_N, outcome.selected_N).items()]
+    return sorted(rows, key=lambda row: (row["cluster"] == "(none)", row["cluster"].zfill(20)))

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from mygo.data.pool import open_pool
 from mygo.errors import UserError
@@ -15,7 +16,7 @@ from mygo.selection.clustering import normalise, spherical_kmeans
 from mygo.selection.output import scores_table, write_selection
 from mygo.selection.scores import GATE_SCORES, SCORES
 from mygo.selection.statistics import Statistics, open_statistics
-from mygo.selection.strategies import BY_RANK, STRATEGIES, budget_of, number_clusters, preference, rank_rows
+from mygo.selection.strategies import BY_RANK, ORDERS, STRATEGIES, budget_of, number_clusters, rank_rows
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +29,16 @@ class Selection:
     plots: dict[str, list[dict[str, Any]]]
 
 
+@dataclass(frozen=True)
+class Graded:
+    """The pool's N rows as the score sees them; `ranked`: those that can be kept, best first."""
+
+    n_tokens_N: np.ndarray
+    score_N: np.ndarray  # NaN: none
+    preference_N: np.ndarray  # higher is what select.order asks for; NaN: cannot be kept
+    ranked: np.ndarray
+
+
 def select(params: SelectParams, seed: int, statistics: Path, pool: Path, out: Path) -> Selection:
     """Score every sample of the pool, spend the budget, write `selected.jsonl` and `scores.parquet` to the folder
     `out`.
@@ -37,30 +48,46 @@ def select(params: SelectParams, seed: int, statistics: Path, pool: Path, out: P
     keys = open_pool(pool).to_table(columns=["source_dataset", "source_index", "id", "label"])
     recorded = open_statistics(statistics)
     recorded.check_rows(keys)
+    graded = _grade(recorded, keys, params)
+    ranked = graded.ranked
+    budget = keys.num_rows if params.strategy == "full" else budget_of(params.ratio, keys.num_rows)
+    cluster_N = _clusters(recorded, ranked, params.clusters, seed)
+    selected_N = _spend(params.strategy, ranked, cluster_N, budget, seed)
+    _say(recorded, graded, budget, selected_N)
+
+    reason_N = _reasons(recorded, graded, selected_N, params)
+    scores = scores_table(keys, graded.n_tokens_N, graded.score_N, ranked, cluster_N, selected_N, reason_N)
+    write_selection(out, pool, scores, ranked[selected_N[ranked]])
+    source_N = keys["source_dataset"].to_numpy(zero_copy_only=False)
+    outcome = report.Outcome(
+        source_N, graded.n_tokens_N, graded.score_N, graded.preference_N, cluster_N, selected_N, budget
+    )
+    return _report(outcome, report.read_labels(keys["label"], params.good_label))
+
+
+def _grade(recorded: Statistics, keys: pa.Table, params: SelectParams) -> Graded:
     n_tokens_N = recorded.values("n_tokens")
     score_N = _score(recorded, params)
     preference_N = _preference(score_N, n_tokens_N, params)
     ranked = rank_rows(preference_N, keys)
     if not len(ranked):
         raise UserError(
-            f"{statistics}: none of the {keys.num_rows:,} samples can be graded by {params.score}, so nothing can "
+            f"{recorded.folder}: none of the {keys.num_rows:,} samples can be graded by {params.score}, so nothing can "
             "be selected"
         )
-    budget = keys.num_rows if params.strategy == "full" else budget_of(params.ratio, keys.num_rows)
-    cluster_N = _clusters(recorded, ranked, params.clusters, seed)
-    selected_N = _spend(params.strategy, ranked, cluster_N, budget, seed)
+    return Graded(n_tokens_N, score_N, preference_N, ranked)
+
+
+def _say(recorded: Statistics, graded: Graded, budget: int, selected_N: np.ndarray) -> None:
+    rejected = report.count(graded.n_tokens_N == 0)
+    if rejected:
+        where = recorded.folder / "rejected.parquet"
+        logger.info("%s", f"{rejected:,} samples were rejected by collect; {where} says why")
     logger.info(
         "%s",
-        f"{keys.num_rows:,} samples, {len(ranked):,} can be graded, budget {budget:,} -> "
+        f"{len(selected_N):,} samples, {len(graded.ranked):,} can be graded, budget {budget:,} -> "
         f"{report.count(selected_N):,} selected",
     )
-
-    reason_N = _reasons(selected_N, preference_N, n_tokens_N, params.strategy)
-    scores = scores_table(keys, n_tokens_N, score_N, ranked, cluster_N, selected_N, reason_N)
-    write_selection(out, pool, scores, ranked[selected_N[ranked]])
-    source_N = keys["source_dataset"].to_numpy(zero_copy_only=False)
-    outcome = report.Outcome(source_N, n_tokens_N, score_N, preference_N, cluster_N, selected_N, budget)
-    return _report(outcome, report.read_labels(keys["label"], params.good_label))
 
 
 def _score(recorded: Statistics, params: SelectParams) -> np.ndarray:
@@ -73,7 +100,7 @@ def _score(recorded: Statistics, params: SelectParams) -> np.ndarray:
                 f"takes {others}"
             )
         logger.info("the selector has no gates: %s is left empty", params.score)
-        return np.full(sum(shard.rows for shard in recorded.manifest.shards), np.nan)
+        return np.full(recorded.rows, np.nan)
     score_N = SCORES[params.score](recorded, params)
     return np.where(np.isfinite(score_N), score_N, np.nan)
 
@@ -82,7 +109,7 @@ def _preference(score_N: np.ndarray, n_tokens_N: np.ndarray, params: SelectParam
     """Without a score all samples that hold a token to learn from are alike."""
     if np.isnan(score_N).all():
         return np.where((n_tokens_N >= 2) & (params.strategy not in BY_RANK), 0.0, np.nan)
-    return preference(score_N, params.order)
+    return ORDERS[params.order](score_N)
 
 
 def _clusters(recorded: Statistics, ranked: np.ndarray, clusters: int | None, seed: int) -> np.ndarray:
@@ -91,7 +118,7 @@ def _clusters(recorded: Statistics, ranked: np.ndarray, clusters: int | None, se
 
     The rows go in by their place in the pool: which samples are together does not depend on their scores.
     """
-    cluster_N = np.full(sum(shard.rows for shard in recorded.manifest.shards), -1, dtype=np.int32)
+    cluster_N = np.full(recorded.rows, -1, dtype=np.int32)
     if clusters is None:
         return cluster_N
     if clusters > len(ranked):
@@ -109,9 +136,8 @@ def _clusters(recorded: Statistics, ranked: np.ndarray, clusters: int | None, se
 def _spend(strategy: str, ranked: np.ndarray, cluster_N: np.ndarray, budget: int, seed: int) -> np.ndarray:
     """Which of the pool's rows are kept, as booleans; if fewer than the budget can be graded, those."""
     selected_N = np.zeros(len(cluster_N), dtype=bool)
-    selected_N[STRATEGIES[strategy](ranked, cluster_N[ranked], min(budget, len(ranked)), _stream(seed, b"select"))] = (
-        True
-    )
+    rng = _stream(seed, b"select")
+    selected_N[STRATEGIES[strategy](ranked, cluster_N[ranked], min(budget, len(ranked)), rng)] = True
     return selected_N
 
 
@@ -125,14 +151,31 @@ def _stream(seed: int, name: bytes) -> np.random.Generator:
 def _report(outcome: report.Outcome, labels: report.Labels) -> Selection:
     return Selection(
         metrics=report.describe(outcome) | report.agreement(outcome, labels),
-        plots={"score_histogram": report.histogram(outcome, labels), "labels": report.label_rows(outcome, labels)},
+        plots={
+            "score_histogram": report.histogram(outcome, labels),
+            "labels": report.label_rows(outcome, labels),
+            "sources": report.source_rows(outcome),
+            "clusters": report.cluster_rows(outcome),
+        },
     )
 
 
-def _reasons(selected_N: np.ndarray, preference_N: np.ndarray, n_tokens_N: np.ndarray, strategy: str) -> list[str]:
-    """Why each sample is where it is: kept, below_budget, not_drawn (by chance), too_short or not_finite (a statistic
-    is not a number).
+def _reasons(recorded: Statistics, graded: Graded, selected_N: np.ndarray, params: SelectParams) -> list[str]:
+    """Why each sample is where it is: kept, below_budget, not_drawn (by chance), rejected (by collect), too_short,
+    no_answer (and only answers count), or not_finite (a statistic is not a number).
     """
-    dropped = "not_drawn" if strategy == "random" else "below_budget"
-    not_graded_N = np.where(n_tokens_N < 2, "too_short", "not_finite")
-    return np.where(selected_N, "kept", np.where(np.isnan(preference_N), not_graded_N, dropped)).tolist()
+    no_answer_N = np.zeros(len(selected_N), dtype=bool)
+    if params.tokens == "answer" and params.score in GATE_SCORES:
+        no_answer_N = np.isnan(recorded.values("nll_answer"))
+    dropped = "not_drawn" if params.strategy == "random" else "below_budget"
+    return np.select(
+        [
+            selected_N,
+            ~np.isnan(graded.preference_N),
+            graded.n_tokens_N == 0,
+            graded.n_tokens_N == 1,
+            no_answer_N,
+        ],
+        ["kept", dropped, "rejected", "too_short", "no_answer"],
+        "not_finite",
+    ).tolist()

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ValidationError
 from tqdm import tqdm
 
 from mygo.errors import UserError
+from mygo.metrics import harmless
 
 VALUES_PER_BATCH = 2**19  # gate values (layers x tokens) that are in memory at once
 AGAIN = "run collect again"
@@ -41,13 +42,14 @@ class Manifest(BaseModel):
 @dataclass(frozen=True)
 class TokenBatch:
     """The token level of some samples, each of two tokens or more, end to end: `nll` has T - 1 values of a sample,
-    `gate_logits` L x T.
+    `gate_logits` L x T, `answer` T.
     """
 
     rows_B: np.ndarray  # their places in the pool
     n_tokens_B: np.ndarray
     nll: np.ndarray  # float32, nats
     gate_logits: np.ndarray  # float16
+    answer: np.ndarray | None = None  # bool, which tokens belong to an answer; None: was not asked for
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,14 @@ class Statistics:
 
     folder: Path
     manifest: Manifest
+
+    @property
+    def rows(self) -> int:
+        return sum(shard.rows for shard in self.manifest.shards)
+
+    def has(self, column: str) -> bool:
+        with self._open(self.manifest.shards[0]) as file:
+            return column in file.schema_arrow.names
 
     def values(self, column: str) -> np.ndarray:
         """A numeric column as float64 [N], NaN where it is null."""
@@ -90,14 +100,16 @@ class Statistics:
             raise UserError(f"{self.folder}: {column} of sample {rows[bad[0]]} is not finite; {AGAIN}")
         return x_RD
 
-    def token_batches(self) -> Iterator[TokenBatch]:
+    def token_batches(self, *, answer: bool = False) -> Iterator[TokenBatch]:
         """Stream the token level, a bounded number of values at a time, however many tokens the pool has."""
+        columns = ["n_tokens", "token_nll", "gate_logits", *(["answer"] if answer else [])]
         first_row = 0
         for shard in tqdm(self.manifest.shards, desc="tokens", unit="shard", disable=None):
             longest = max(1, self._read(shard, ["n_tokens"]).column(0).to_numpy().max())
             batch_rows = max(1, VALUES_PER_BATCH // (longest * self.manifest.layers))
             with self._open(shard) as file:  # a small buffer in place of whole column chunks: memory stays bounded
-                for batch in file.iter_batches(batch_rows, columns=["n_tokens", "token_nll", "gate_logits"]):
+                self._check_columns(shard, file, columns)
+                for batch in file.iter_batches(batch_rows, columns=columns):
                     yield self._token_batch(shard, batch, first_row)
                     first_row += batch.num_rows
 
@@ -119,9 +131,10 @@ class Statistics:
                     for row, pair in enumerate(zip(got.to_pylist(), expected.to_pylist(), strict=True))
                     if pair[0] != pair[1]
                 )
+                here, there = (harmless(str(value)) for value in pair)
                 raise UserError(
-                    f"{self.folder}: sample {row} has {name} {pair[0]}, in the pool {pair[1]}, so it is of "
-                    f"another pool; {AGAIN}"
+                    f"{self.folder}: sample {row} has {name} {here}, in the pool {there}, so it is of another pool; "
+                    f"{AGAIN}"
                 )
 
     def _feature_column(self) -> tuple[str, int]:
@@ -151,12 +164,15 @@ class Statistics:
 
     def _read(self, shard: ShardEntry, columns: Sequence[str]) -> pa.Table:
         with self._open(shard) as file:
-            missing = [name for name in columns if name not in file.schema_arrow.names]
-            if missing:
-                raise UserError(
-                    f"{self.folder / shard.file}: has no column {missing[0]}, so another version wrote it; {AGAIN}"
-                )
+            self._check_columns(shard, file, columns)
             return file.read(columns=columns, use_threads=False)
+
+    def _check_columns(self, shard: ShardEntry, file: pq.ParquetFile, columns: Sequence[str]) -> None:
+        """Parquet readers leave out in silence what is not there."""
+        for name in columns:
+            if name not in file.schema_arrow.names:
+                path = self.folder / shard.file
+                raise UserError(f"{path}: has no column {name}, so another version wrote it; {AGAIN}")
 
     def _open(self, shard: ShardEntry) -> pq.ParquetFile:
         path = self.folder / shard.file
@@ -176,13 +192,16 @@ class Statistics:
         batch = batch.take(pa.array(kept))
         nll, nll_bytes = _joined(batch.column("token_nll"), "<f4")
         gate_logits, gate_bytes = _joined(batch.column("gate_logits"), "<f2")
+        with_answer = "answer" in batch.schema.names
+        answer, answer_bytes = _joined(batch.column("answer"), "u1") if with_answer else (None, n_tokens[kept])
         counts = n_tokens[kept].astype(np.int64)
-        if (nll_bytes != 4 * (counts - 1)).any() or (gate_bytes != 2 * self.manifest.layers * counts).any():
+        wrong = (nll_bytes != 4 * (counts - 1)) | (gate_bytes != 2 * self.manifest.layers * counts)
+        if (wrong | (answer_bytes != counts)).any():
             raise UserError(
                 f"{self.folder / shard.file}: the token level is not of {self.manifest.layers} layers and "
                 f"n_tokens tokens; {AGAIN}"
             )
-        return TokenBatch(first_row + kept, counts, nll, gate_logits)
+        return TokenBatch(first_row + kept, counts, nll, gate_logits, None if answer is None else answer != 0)
 
 
 def open_statistics(folder: Path) -> Statistics:

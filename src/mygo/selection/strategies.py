@@ -65,11 +65,21 @@ def budget_of(ratio: float, rows: int) -> int:
     return math.ceil(Fraction(str(ratio)) * rows)
 
 
-def preference(score: np.ndarray, order: str) -> np.ndarray:
-    """A number per sample that is higher for what `select.order` asks for; NaN stays NaN."""
-    if order == "middle":
-        return -np.abs(score - np.nanmedian(score))
-    return score if order == "highest" else -score
+def highest(score: np.ndarray) -> np.ndarray:
+    return score
+
+
+def lowest(score: np.ndarray) -> np.ndarray:
+    return -score
+
+
+def middle(score: np.ndarray) -> np.ndarray:
+    """The closer to the median the better."""
+    return -np.abs(score - np.nanmedian(score))
+
+
+# Which end of the score is best: a number per sample that is higher for what is asked for; NaN stays NaN.
+ORDERS: dict[str, Callable[[np.ndarray], np.ndarray]] = {"highest": highest, "lowest": lowest, "middle": middle}
 
 
 def rank_rows(preference: np.ndarray, keys: pa.Table) -> np.ndarray:

@@ -1,0 +1,209 @@
+"""Makes pools and statistics by hand. Sample-level columns are computed sample by sample in plain Python, apart from
+the code under test.
+"""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mygo.data.records import POOL_SCHEMA
+from mygo.params import SelectParams
+
+DEFAULTS: dict[str, Any] = {
+    "score": "quality",
+    "tokens": "all",
+    "strategy": "top",
+    "order": "highest",
+    "ratio": 0.2,
+    "clusters": None,
+    "alpha": 1.0,
+    "eps": 1e-8,
+    "tau": 0.0,
+    "good_label": "clean",
+}
+
+
+@dataclass
+class Sample:
+    """`nll`: T - 1 values; `logits`: [L][T], the gates before the sigmoid; `features`: what it is clustered by, None
+    where collect had no token of it; `answer`: [T], which tokens belong to an answer, all where it is None. A sample
+    that collect rejected has no token at all.
+    """
+
+    dataset: str
+    index: int
+    nll: Sequence[float]
+    logits: np.ndarray
+    label: str | None = None
+    messages: list[dict[str, str]] = field(
+        default_factory=lambda: [{"role": "user", "content": "Why?"}, {"role": "assistant", "content": "Because."}]
+    )
+    features: Sequence[float] | None = None
+    answer: Sequence[bool] | None = None
+    base_nll: float | None = None
+
+    @property
+    def n_tokens(self) -> int:
+        return self.logits.shape[1]
+
+    @property
+    def answer_T(self) -> np.ndarray:
+        return np.ones(self.n_tokens, bool) if self.answer is None else np.array(self.answer, bool)
+
+    def counts(self, tokens: str) -> list[bool]:
+        """Whether each of tokens 1..T-1 counts for a gate score."""
+        return [tokens == "all" or bool(answer) for answer in self.answer_T[1:]]
+
+    @property
+    def key(self) -> str:
+        return f"{self.dataset}-{self.index}"
+
+
+@dataclass
+class Folders:
+    pool: Path
+    statistics: Path
+
+
+def make_params(**changes: Any) -> SelectParams:
+    return SelectParams(**(DEFAULTS | changes))
+
+
+def sigmoid(x: float) -> float:
+    return 1 / (1 + math.exp(-x))
+
+
+def logit(g: float) -> float:
+    return math.log(g / (1 - g))
+
+
+def naive_gates(sample: Sample, alpha: float, tokens: str = "all") -> list[float]:
+    """s_l = sum_t p_t^alpha g_{l,t} / sum_u p_u^alpha over the tokens that count, token by token, as DESIGN section 6
+    writes it; NaN where none counts.
+    """
+    counts = sample.counts(tokens)
+    if not any(counts) or max(sample.nll) > 700:
+        return [math.nan] * len(sample.logits)
+    powers = [math.exp(nll) ** alpha * count for nll, count in zip(sample.nll, counts, strict=True)]
+    return [
+        sum(p * sigmoid(x) for p, x in zip(powers, layer[1:], strict=True)) / sum(powers)
+        for layer in sample.logits.tolist()
+    ]
+
+
+def mean_or_null(values: Sequence[float]) -> float | None:
+    return float(np.mean(values)) if len(values) else None
+
+
+def write_folders(
+    root: Path,
+    samples: Sequence[Sample],
+    shard_rows: int = 3,
+    tokens: bool = True,
+    gated: bool = True,
+    features: str | None = None,
+    means: bool = True,
+) -> Folders:
+    """`tokens`: with the token level; `means`: with the gates' means (a loop over tokens in Python takes its time)."""
+    folders = Folders(root / "pool", root / "statistics")
+    folders.pool.mkdir(parents=True)
+    folders.statistics.mkdir()
+    half = len(samples) // 2  # two parts
+    for part, rows in enumerate([samples[:half], samples[half:]]):
+        records = [
+            {
+                "source_dataset": s.dataset,
+                "source_index": s.index,
+                "id": s.key,
+                "messages": s.messages,
+                "label": s.label,
+            }
+            for s in rows
+        ]
+        pq.write_table(pa.Table.from_pylist(records, POOL_SCHEMA), folders.pool / f"pool-{part:05d}.parquet")
+    shards = []
+    for start in range(0, len(samples), shard_rows):
+        rows = samples[start : start + shard_rows]
+        shards.append({"file": f"shard-{start // shard_rows:05d}.parquet", "rows": len(rows)})
+        path = folders.statistics / shards[-1]["file"]
+        pq.write_table(
+            shard_table(rows, tokens, gated, features, means, any(s.base_nll is not None for s in samples)),
+            path,
+            compression="zstd",
+            use_dictionary=False,
+            max_rows_per_page=16,
+        )
+    manifest = {
+        "fingerprint": {},
+        "layers": len(samples[0].logits),
+        "experts": 0,
+        "hidden": 8,
+        "gated": gated,
+        "tokens": tokens,
+        "shards": shards,
+    }
+    (folders.statistics / "manifest.json").write_text(json.dumps(manifest))
+    return folders
+
+
+def shard_table(
+    rows: Sequence[Sample], tokens: bool, gated: bool, features: str | None, means: bool, base_nll: bool
+) -> pa.Table:
+    per_layer = pa.list_(pa.float32(), len(rows[0].logits))
+    columns = {
+        "source_dataset": pa.array([s.dataset for s in rows]),
+        "source_index": pa.array([s.index for s in rows], pa.int64()),
+        "id": pa.array([s.key for s in rows]),
+        "n_tokens": pa.array([s.n_tokens for s in rows], pa.int32()),
+        "truncated": pa.array([False] * len(rows)),
+        "nll": pa.array([mean_or_null(s.nll) for s in rows], pa.float32()),
+        "nll_answer": pa.array(
+            [
+                mean_or_null([nll for nll, counts in zip(s.nll, s.counts("answer"), strict=True) if counts])
+                for s in rows
+            ],
+            pa.float32(),
+        ),
+    }
+    if gated and means:
+        for alpha, name in enumerate(("gate_mean", "gate_weighted")):
+            for tokens, column in (("all", name), ("answer", f"{name}_answer")):
+                lists = [naive_gates(s, alpha, tokens) if any(s.counts(tokens)) else None for s in rows]
+                columns[column] = pa.array(lists, per_layer)
+    if gated and base_nll:
+        columns["base_nll"] = pa.array([s.base_nll for s in rows], pa.float32())
+    if features:
+        width = next(len(s.features) for s in rows if s.features is not None)
+        columns[features] = pa.array([s.features for s in rows], pa.list_(pa.float32(), width))
+    if tokens:
+        columns["token_nll"] = pa.array([np.asarray(s.nll, "<f4").tobytes() for s in rows], pa.binary())
+        columns["gate_logits"] = pa.array([s.logits.astype("<f2").tobytes() for s in rows], pa.binary())
+        columns["answer"] = pa.array([s.answer_T.astype("u1").tobytes() for s in rows], pa.binary())
+    return pa.table(columns)
+
+
+def random_samples(
+    count: int, layers: int = 3, longest: int = 12, seed: int = 0, labels: Sequence[str | None] = (None,)
+) -> list[Sample]:
+    """Samples of 1 to `longest` tokens (one of them has no NLL) from three sources; about half of the tokens belong to
+    an answer.
+    """
+    rng = np.random.default_rng(seed)
+    samples = []
+    for i in range(count):
+        n_tokens = int(rng.integers(1, longest + 1)) if i else 1
+        logits = rng.normal(0, 2, (layers, n_tokens))
+        nll = rng.exponential(2, n_tokens - 1).tolist()
+        answer = (np.random.default_rng([seed, i]).random(n_tokens) < 0.5).tolist()
+        base_nll = sum(nll) / len(nll) / 2 if nll else None
+        samples.append(
+            Sample(f"set_{i % 3}", i, nll, logits, labels[i % len(labels)], answer=answer, base_nll=base_nll)
+        )
+    return samples

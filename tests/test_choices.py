@@ -1,0 +1,47 @@
+"""The choices of a parameter are stated once: every registry holds exactly what its parameter takes."""
+
+from typing import get_args
+
+import pytest
+
+from mygo.data.formats import FORMATS
+from mygo.models.families import FAMILIES
+from mygo.models.gate import TRASH_EXPERTS
+from mygo.models.losses import AVERAGING, QUALITY_LOSSES
+from mygo.params import ConvertParams, PrepareParams, QualityLossParams, SelectParams, choices
+from mygo.selection.scores import GATE_SCORES, SCORES
+from mygo.selection.strategies import BY_RANK, ORDERS, STRATEGIES
+
+NOT_A_FORMAT = {"auto"}  # of a row is found by looking at it
+
+
+@pytest.mark.parametrize(
+    ("registry", "choice", "section", "key"),
+    [
+        (SCORES, choices.ScoreName, SelectParams, "score"),
+        (STRATEGIES, choices.StrategyName, SelectParams, "strategy"),
+        (ORDERS, choices.Order, SelectParams, "order"),
+        (FORMATS, choices.RowFormat, PrepareParams, "format"),
+        (FAMILIES, choices.Family, ConvertParams, "family"),
+        (TRASH_EXPERTS, choices.TrashExpertMode, ConvertParams, "trash_expert_mode"),
+        (QUALITY_LOSSES, choices.QualityLossType, QualityLossParams, "type"),
+        (AVERAGING, choices.Averaging, QualityLossParams, "averaging"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_registry_holds_exactly_what_its_parameter_takes(registry, choice, section, key):
+    assert section.model_fields[key].annotation is choice
+    assert set(registry) == set(get_args(choice)) - NOT_A_FORMAT
+
+
+def test_every_choice_belongs_to_a_registry_or_says_why_not():
+    """A new parameter with choices must either get a line above or a name here."""
+    walked = {"ScoreName", "StrategyName", "Order", "RowFormat", "Family", "TrashExpertMode", "QualityLossType"}
+    no_registry = {"Dtype", "Predict", "Tokens"}  # a switch in one place each
+    stated = {name for name, value in vars(choices).items() if get_args(value)}
+    assert stated == walked | no_registry | {"Averaging"}
+
+
+def test_what_is_said_of_some_scores_and_strategies_is_of_ones_that_are_there():
+    assert set(SCORES) > GATE_SCORES
+    assert set(STRATEGIES) > BY_RANK
