@@ -57,7 +57,7 @@ def room(path: Path) -> str:
 
 
 @pytest.mark.parametrize(
-    "path", [p for p in sources("src") if room(p) != "__init__"], ids=lambda p: str(p.relative_to(ROOT))
+    "path", [p for p in sources("src/mygo") if room(p) != "__init__"], ids=lambda p: str(p.relative_to(ROOT))
 )
 def test_rooms_import_only_what_stands_below_them(path):
     ours = {name.split(".")[1] for name in imported(path) if name.startswith("mygo.")}
