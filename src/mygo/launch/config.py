@@ -42,8 +42,8 @@ def read_launch_config(path: str) -> LaunchConfig:
     raw = _read(path)
     if raw.get("mixed_precision") not in (None, False, "no"):
         raise UserError(
-            f"{path}: mixed_precision: got {raw['mixed_precision']!r}; takes 'no', for the number format is a parameter "
-            "of each stage (warmup.dtype, collect.dtype, finetune.dtype, eval.dtype)"
+            f"{path}: mixed_precision: got {raw['mixed_precision']!r}; takes 'no', for the number format is a "
+            "parameter of each stage (warmup.dtype, collect.dtype, finetune.dtype, eval.dtype)"
         )
     kind = str(raw.get("distributed_type") or "NO")
     machines = raw.get("num_machines") or 1
