@@ -138,6 +138,7 @@ def dvc(tmp_path_factory):
     return run
 
 
+@pytest.mark.slow
 def test_dvc_sees_a_local_model_and_launch_re_runs_nothing(dvc):
     assert dvc("dvc", "exp", "run")[0] == ["check", "prepare", "convert"]
     assert dvc("dvc", "exp", "run", "-S", "launch=ddp_cpu", "-S", "warmup.micro_batch_size=1", "-S",
@@ -148,6 +149,7 @@ def test_dvc_sees_a_local_model_and_launch_re_runs_nothing(dvc):
     assert (dvc.folder / "data/selector/x").read_text() == "two"
 
 
+@pytest.mark.slow
 def test_a_mistake_in_a_later_section_deletes_nothing(dvc):
     dvc("dvc", "exp", "run")
     base, selector = (dvc.folder / name / "x" for name in ("data/base", "data/selector"))

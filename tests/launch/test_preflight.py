@@ -128,7 +128,7 @@ def test_a_launch_on_gpus_needs_one_for_each_process(root, monkeypatch, here, re
         ("mixed_precision: bf16", "{path}: mixed_precision: got 'bf16'; takes 'no', for the number format is"),
         ("[1, 2", "launch.accelerate_config: {path} is not readable as YAML"),
         ("3", "launch.accelerate_config: {path} is not an accelerate config"),
-        ("[" * 3000, "launch.accelerate_config: {path} is not readable as YAML"),
+        ("[" * 1500, "launch.accelerate_config: {path} is not readable as YAML"),
     ],
 )
 def test_an_accelerate_config_that_cannot_be_used_is_named(tmp_path, content, sentence):
