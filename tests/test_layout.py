@@ -14,7 +14,7 @@ from mygo.errors import UserError
 from mygo.params import Params, check_params, micro_batches
 
 ROOT = Path(__file__).resolve().parents[1]
-GROUND = {"errors", "params", "metrics", "workdir", "runtime"}  # they import nothing of ours but each other
+GROUND = {"errors", "params", "metrics", "workdir", "runtime", "launch"}  # they import nothing of ours but each other
 BELOW = GROUND | {"data", "models", "scoring"}  # what a workflow stands on; workflows never use each other
 MAY_IMPORT = {
     **dict.fromkeys(GROUND, GROUND),
@@ -69,7 +69,7 @@ def test_rooms_import_only_what_stands_below_them(path):
 def test_a_stage_is_thin_and_uses_one_room(path):
     ours = {name.split(".")[1] for name in imported(path) if name.startswith("mygo.")}
     assert len(ours & set(WORKFLOWS)) == 1
-    assert ours <= {"params", "metrics", "errors", "runtime", *WORKFLOWS}
+    assert ours <= GROUND | set(WORKFLOWS)
     body = ast.parse(path.read_text())
     docstring = ast.get_docstring(body) or ""
     assert "In:" in docstring
@@ -186,9 +186,26 @@ def test_published_ratios_are_kept(choice, expected):
 
 def test_every_stage_has_a_script_a_key_and_a_class():
     stages = list(yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"])
-    assert stages == ["prepare", "convert", "warmup", "collect", "select", "finetune", "eval"]
-    assert set(stages) | {"seed", "launch"} == set(Params.model_fields)
+    assert stages == ["check", "prepare", "convert", "warmup", "collect", "select", "finetune", "eval"]
+    assert set(stages) - {"check"} | {"seed", "launch", "inputs"} == set(Params.model_fields)
     assert {path.stem for path in sources("stages")} - {"__init__"} == set(stages)
+
+
+def test_how_a_stage_is_launched_is_nothing_that_dvc_sees():
+    for name, stage in yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"].items():
+        assert stage["cmd"] == f"python -m mygo.launch {name}"
+        assert name == "check" or not any("launch" in entry for entry in [*stage["deps"], *stage["params"]])
+
+
+def test_what_is_checked_first_is_everything_and_all_others_wait_for_it():
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+    assert set(stages["check"]["params"]) == set(Params.model_fields)
+    produced = {out: name for name, stage in stages.items() for out in stage["outs"]}
+    for name in set(stages) - {"check"}:
+        waiting = [name]
+        for stage in waiting:  # grows: what a stage waits for, whatever `inputs` names
+            waiting += [by for out, by in produced.items() if any(dep.startswith(out) for dep in stages[stage]["deps"])]
+        assert "check" in waiting
 
 
 def test_dvc_yaml_names_files_that_exist_and_describes_every_stage():
@@ -198,12 +215,12 @@ def test_dvc_yaml_names_files_that_exist_and_describes_every_stage():
         assert [dep for dep in code if not (ROOT / dep).exists()] == []
 
 
-@pytest.mark.parametrize("name", ["prepare", "convert", "warmup", "collect", "select", "finetune", "eval"])
+@pytest.mark.parametrize("name", ["check", "prepare", "convert", "warmup", "collect", "select", "finetune", "eval"])
 def test_the_deps_of_a_stage_hold_all_code_that_decides_its_outputs(name):
     """Follow the imports of the stage's script; whatever it reaches must stand in `deps`, but for the rooms that decide
     no output.
     """
-    decides_nothing = {"errors", "params", "metrics", "workdir", "runtime"}
+    decides_nothing = {"errors", "params", "metrics", "workdir", "launch"}  # runtime decides the number format
     deps = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"][name]["deps"]
     reached, queue = set(), [ROOT / "stages" / f"{name}.py"]
     while queue:

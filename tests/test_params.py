@@ -83,3 +83,12 @@ def test_a_missing_or_broken_file_is_one_sentence(tmp_path):
         (tmp_path / "params.yaml").write_bytes(content)
         with pytest.raises(UserError, match="not readable as YAML"):
             load_params(tmp_path / "params.yaml")
+
+
+@pytest.mark.parametrize("content", ["3", "[" * 1500 + "]" * 1500, "{a: " * 1500, None])
+def test_a_number_a_folder_or_nested_lists_in_place_of_params_are_one_sentence(tmp_path, content):
+    path = tmp_path / "params.yaml"
+    path.mkdir() if content is None else path.write_text(content)
+    with pytest.raises(UserError, match="not readable as YAML") as error:
+        load_params(path)
+    assert "\n" not in str(error.value)

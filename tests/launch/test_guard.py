@@ -1,0 +1,64 @@
+"""A stage whose DVC was killed stops, with everything that it has started."""
+
+import os
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+WRITING = """
+    import os, time
+    from pathlib import Path
+
+    rank = os.environ.get("RANK", "0")
+    for step in range(600):
+        with Path(f"steps{rank}").open("a") as file:
+            file.write(f"{os.getpid()}\\n")
+        time.sleep(0.05)
+    """
+DVC = "import subprocess, sys; subprocess.run(['sh', '-c', sys.argv[1]])"
+
+
+def wait_for(condition, seconds):
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert condition()
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize("shell", ["{}", "{}; true"], ids=["a shell that gives way", "a shell that stays"])
+def test_sigkill_of_dvc_ends_the_stage(repository, processes, shell):
+    config = {1: "cpu", 2: "ddp_cpu"}[processes]
+    repository.set(
+        launch__num_processes=processes,
+        launch__accelerate_config=f"conf/accelerate/{config}.yaml",
+        warmup__micro_batch_size=1,
+        finetune__micro_batch_size=1,
+    )
+    repository.stage("warmup", WRITING)
+    command = shell.format(f"{sys.executable} -m mygo.launch warmup")
+    environment = repository.environment(DVC_STAGE="warmup")
+    dvc = subprocess.Popen([sys.executable, "-c", DVC, command], cwd=repository.folder, env=environment)
+    files = [repository.folder / f"steps{rank}" for rank in range(processes)]
+    wait_for(lambda: all(file.exists() and file.stat().st_size for file in files), 60)
+    below = psutil.Process(dvc.pid).children(recursive=True)
+    stage = [child for child in below if "mygo.launch" in " ".join(child.cmdline()) and child.name() != "sh"]
+    stage += [child for child in below if "stages." in " ".join(child.cmdline())]
+    assert len(stage) == (1 if processes == 1 else 3)
+    dvc.kill()
+    dvc.wait()
+    wait_for(lambda: not any(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in stage), 10)
+    sizes = [file.stat().st_size for file in files]
+    time.sleep(0.5)
+    assert [file.stat().st_size for file in files] == sizes
+
+
+def test_a_stage_that_was_started_by_hand_outlives_its_parent(repository):
+    repository.stage("select", "import time\nfrom pathlib import Path\ntime.sleep(2)\nPath('done').touch()")
+    command = f"{sys.executable} -m mygo.launch select & sleep 1"
+    subprocess.run(["sh", "-c", command], cwd=repository.folder, env=repository.environment(), check=True)
+    wait_for((repository.folder / "done").exists, 30)
+    assert "DVC_STAGE" not in os.environ

@@ -1,0 +1,154 @@
+"""What would fail in a later stage is refused before the first one, with one sentence."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from mygo.errors import UserError
+from mygo.launch import preflight as module
+from mygo.launch.config import read_launch_config
+from mygo.launch.preflight import preflight
+from mygo.params import check_params
+from mygo.params.inputs import KEYS, input_of
+from tests.launch.conftest import ROOT, set_keys
+
+CPU, DDP_CPU, GPU = (f"conf/accelerate/{name}.yaml" for name in ("cpu", "ddp_cpu", "single_gpu"))
+
+
+def params_with(root: Path, **changes):
+    """params.yaml with these keys (`__` for a dot) and the section `inputs` that Hydra would compose."""
+    raw = yaml.safe_load((ROOT / "params.yaml").read_text())
+    set_keys(raw, {key.replace("__", "."): value for key, value in changes.items()})
+    raw["inputs"] = {name: input_of(name, raw, root) for name in KEYS}
+    return check_params(raw)
+
+
+@pytest.fixture
+def root(repository, monkeypatch):
+    monkeypatch.chdir(repository.folder)
+    return repository.folder
+
+
+def test_the_defaults_pass(root):
+    assert not preflight(params_with(root), root).distributed
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"prepare__source": "local", "prepare__path": "none"}, "prepare.path: got 'none', which is not there"),
+        (
+            {"prepare__benchmark__source": "csv", "prepare__benchmark__path": "none"},
+            "prepare.benchmark.path: got 'none', which is not there",
+        ),
+        (
+            {"convert__base_model": "/no/such/folder"},
+            "convert.base_model: got '/no/such/folder'; takes a folder that is there, or a hub id (owner/name)",
+        ),
+        (
+            {"finetune__base_model": "data/base/qwen"},
+            "finetune.base_model: got 'data/base/qwen'; prepare makes data/base/olmoe and data/base/qwen3",
+        ),
+        (
+            {"prepare__base_models": False},
+            "convert.base_model: got 'data/base/olmoe', which prepare makes only with prepare.base_models=true",
+        ),
+        (
+            {"convert__trash_expert_mode": "custom", "convert__trash_expert_module": "own"},
+            "convert.trash_expert_module: got 'own'; takes package.module:name",
+        ),
+        (
+            {"warmup__quality_loss__type": "custom", "warmup__quality_loss__function": "own.los:loss"},
+            "warmup.quality_loss.function: got 'own.los:loss', which cannot be imported (there is no module own.los)",
+        ),
+        (
+            {"warmup__quality_loss__type": "custom", "warmup__quality_loss__function": "own.losses:los"},
+            "warmup.quality_loss.function: got 'own.losses:los', but losses.py defines no los",
+        ),
+        ({"launch__accelerate_config": "none"}, "launch.accelerate_config: got 'none', which is not there"),
+        (
+            {"launch__num_processes": 2},
+            f"launch.num_processes: got 2; {CPU} starts one (distributed_type NO), launch=ddp and launch=ddp_cpu "
+            "several",
+        ),
+        (
+            {"launch__num_processes": 3, "launch__accelerate_config": DDP_CPU},
+            "warmup.batch_size: got 16; takes a multiple of launch.num_processes=3",
+        ),
+        (
+            {
+                "launch__num_processes": 2,
+                "launch__accelerate_config": DDP_CPU,
+                "warmup__micro_batch_size": 8,
+                "finetune__micro_batch_size": 8,
+                "eval__limit": 1,
+            },
+            "eval.limit: got 1; takes null, or at least launch.num_processes=2, one question of a task for each "
+            "process",
+        ),
+    ],
+)
+def test_what_cannot_work_is_one_sentence(root, changes, sentence):
+    (root / "own").mkdir()
+    (root / "own/losses.py").write_text("def loss(good_ratio, attention_mask): ...\n")
+    with pytest.raises(UserError) as error:
+        preflight(params_with(root, **changes), root)
+    assert str(error.value) == sentence
+
+
+def test_modules_that_are_there_pass_without_being_imported(root):
+    (root / "own.py").write_text("import torch\nraise SystemExit\ndef loss(): ...\nif torch: Expert = 1\n")
+    preflight(
+        params_with(
+            root,
+            warmup__quality_loss__type="custom",
+            warmup__quality_loss__function="own:loss",
+            convert__trash_expert_mode="custom",
+            convert__trash_expert_module="own:Expert",
+        ),
+        root,
+    )
+
+
+@pytest.mark.parametrize(("here", "refused"), [(0, True), (1, False)])
+def test_a_launch_on_gpus_needs_one_for_each_process(root, monkeypatch, here, refused):
+    monkeypatch.setattr(module, "accelerators", lambda: here)
+    params = params_with(root, launch__accelerate_config=GPU)
+    if refused:
+        with pytest.raises(UserError, match=r"needs a GPU for each process and none is here; launch=cpu"):
+            preflight(params, root)
+    else:
+        preflight(params, root)
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ("mixed_precision: bf16", "{path}: mixed_precision: got 'bf16'; takes 'no', for the number format is"),
+        ("[1, 2", "launch.accelerate_config: {path} is not readable as YAML"),
+        ("3", "launch.accelerate_config: {path} is not an accelerate config"),
+        ("[" * 1500, "launch.accelerate_config: {path} is not readable as YAML"),
+    ],
+)
+def test_an_accelerate_config_that_cannot_be_used_is_named(tmp_path, content, sentence):
+    path = tmp_path / "accelerate.yaml"
+    path.write_text(content)
+    with pytest.raises(UserError) as error:
+        read_launch_config(str(path))
+    assert str(error.value).startswith(sentence.format(path=path))
+
+
+@pytest.mark.parametrize(
+    ("content", "plain"),
+    [
+        ("distributed_type: MULTI_GPU\ngpu_ids: all\nmachine_rank: 0\nmixed_precision: no\ntpu_use_sudo: false", True),
+        ("distributed_type: FSDP\nfsdp_config: {fsdp_version: 2}", False),
+        ("distributed_type: MULTI_GPU\nnum_machines: 2", False),
+        ("distributed_type: MULTI_GPU\ndynamo_config: {dynamo_backend: INDUCTOR}", False),
+    ],
+)
+def test_an_engine_needs_the_launcher_of_accelerate(tmp_path, content, plain):
+    path = tmp_path / "accelerate.yaml"
+    path.write_text(content)
+    assert read_launch_config(str(path)).plain is plain
