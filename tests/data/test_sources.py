@@ -190,6 +190,17 @@ def test_parquet_columns_that_nobody_asks_for_do_no_harm_and_those_that_are_cost
     assert passed_over(rows).keys() == {"odd.parquet"}
 
 
+def test_a_column_that_nobody_asks_for_may_be_damaged(tmp_path):
+    table = pa.table({"text": ["a", "b"], "picture": [b"x" * 100, b"y" * 100]})
+    pq.write_table(table, tmp_path / "a.parquet", use_dictionary=False, compression="none")
+    place = pq.read_metadata(tmp_path / "a.parquet").row_group(0).column(1).data_page_offset
+    content = bytearray((tmp_path / "a.parquet").read_bytes())
+    content[place : place + 50] = b"\xff" * 50
+    (tmp_path / "a.parquet").write_bytes(content)
+    rows = list(read_pool_source(prepare_params(source="local", path=str(tmp_path))))
+    assert [row.messages[0]["content"] for row in rows] == ["a", "b"]
+
+
 def test_labels_of_json_and_csv_are_the_same(tmp_path):
     write_lines(tmp_path / "a.jsonl", GOOD | {"label": 1}, GOOD | {"label": 1.0}, GOOD | {"label": None})
     (tmp_path / "b.csv").write_text("text,label\ngood,1.0\ngood,1\ngood,\n")
