@@ -67,12 +67,15 @@ def try_all(file: Path, tests: list[str], every: int) -> tuple[int, int]:
     _import_all_but(".".join(file.with_suffix("").parts[1:]), json.loads(modules.read_text()))
     original, survived = file.read_text(), 0
     changed = list(mutants(file))[::every]
-    for code in tqdm(changed, unit="mutant", disable=None):
-        file.write_text(code)
-        if _passes(tests, limit):
-            survived += 1
-            print(_change(file, original, code), flush=True)
-    return survived, len(changed)
+    tried = 0
+    with contextlib.suppress(KeyboardInterrupt):  # what was found so far is told
+        for code in tqdm(changed, unit="mutant", disable=None):
+            file.write_text(code)
+            if _passes(tests, limit):
+                survived += 1
+                print(_change(file, original, code), flush=True)
+            tried += 1
+    return survived, tried
 
 
 def _import_all_but(target: str, names: list[str]) -> None:

@@ -11,7 +11,7 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
-from mygo.errors import UserError
+from mygo.errors import UserError, escaped
 from mygo.workdir import write_atomically
 
 DECIMALS = 6
@@ -53,8 +53,7 @@ def harmless(text: str) -> str:
     `‹`, which reads alike. What a terminal would obey is written as its escape (`\\x1b`), and a long text is cut.
     """
     short = text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
-    shown = (char if char.isprintable() else char.encode("unicode_escape").decode() for char in short)
-    return "".join(shown).replace("<", "\u2039")
+    return escaped(short).replace("<", "\u2039")
 
 
 def _rounded(value: Any, key: str) -> Any:

@@ -16,8 +16,7 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, ValidationError
 from tqdm import tqdm
 
-from mygo.errors import UserError
-from mygo.metrics import harmless
+from mygo.errors import UserError, shown
 
 VALUES_PER_BATCH = 2**19  # gate values (layers x tokens) that are in memory at once
 AGAIN = "run collect again"
@@ -131,7 +130,7 @@ class Statistics:
                     for row, pair in enumerate(zip(got.to_pylist(), expected.to_pylist(), strict=True))
                     if pair[0] != pair[1]
                 )
-                here, there = (harmless(str(value)) for value in pair)
+                here, there = (shown(value) for value in pair)
                 raise UserError(
                     f"{self.folder}: sample {row} has {name} {here}, in the pool {there}, so it is of another pool; "
                     f"{AGAIN}"
