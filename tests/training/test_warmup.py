@@ -84,7 +84,9 @@ def test_the_seed_draws_the_matrices_of_lora(warmed, tiny_selector):
     runs = [load_file(warmed(seed=seed, **changes)[0] / "epoch_2/model.safetensors") for seed in (0, 0, 1)]
     adapted = "model.layers.0.self_attn.q_proj.weight"
     assert torch.equal(runs[0][adapted], runs[1][adapted])
-    assert not torch.equal(runs[0][adapted], runs[2][adapted])
+    # All samples are in one batch, so that their order changes no more than the last digits.
+    moved = (runs[0][adapted] - load_file(tiny_selector / "model.safetensors")[adapted]).abs().max()
+    assert (runs[0][adapted] - runs[2][adapted]).abs().max() > 0.1 * moved
 
 
 def test_trained_tensors_alone_load_to_the_same_model(warmed, tiny_selector, tmp_path):

@@ -91,6 +91,10 @@ class ConvertParams(Section):
 
 
 class QualityLossParams(Section):
+    """The losses of moments (beta_moment_matching, mean_variance_regularization) are taken of each micro-batch by
+    itself and depend on its size, as load balancing does; the others are means over the batch, however it is cut.
+    """
+
     type: QualityLossType
     weight: NotNegative
     averaging: Averaging
