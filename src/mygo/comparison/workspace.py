@@ -81,9 +81,10 @@ def open_workspace(root: Path, folder: Path, cache: Path | None = None) -> Works
     for top in {Path(name).parts[0] for name in names} - {".dvc", "data", "metrics", "plots"}:  # outputs stay
         _remove(folder / top)
     for name in names:
-        _copy(root / name, folder / name)
+        if not Path(name).is_relative_to(RAW):
+            _copy(root / name, folder / name)
+    _remove(folder / RAW)
     if (root / RAW).is_dir():
-        _remove(folder / RAW)
         shutil.copytree(root / RAW, folder / RAW, copy_function=_link)
     config = f"[core]\n    no_scm = True\n[cache]\n    dir = {cache or _cache_of(root)}\n"
     (folder / ".dvc" / "config.local").write_text(config, encoding="utf-8")
