@@ -1,6 +1,7 @@
 # make repro  the whole pipeline on the mini world      make test       the tests that take seconds (`pytest` runs all)
 # make lint   style and types                           make test-slow  the tests that take minutes
 # make bench  speed against other loops and libraries   make plots      the plots as a page (make pictures: as PNG)
+# make table  strategies compared over seeds            make evidence   three worlds judged by their true labels
 # make mutants FILE=src/mygo/... TESTS=tests/...        the share of small changes to FILE that TESTS notice
 # Every target makes the environment first, and only where it is missing or out of date.
 PYTHON ?= python3
@@ -11,7 +12,7 @@ STAMP := $(VENV)/.installed
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: env repro test test-slow lint bench mutants plots pictures clean
+.PHONY: env repro test test-slow lint table evidence bench mutants plots pictures clean
 
 env: $(STAMP)
 
@@ -36,6 +37,17 @@ lint: $(STAMP)
 	ruff check .
 	ruff format --check .
 	pyright
+
+# Strategies over seeds, in parts if you like: make table SEEDS="0 1" STRATEGIES="quality random" SETTINGS="select.ratio=0.1"
+SEEDS ?= 0 1 2 3 4
+STRATEGIES ?= quality random full perplexity length
+TABLE ?= work/table
+table: $(STAMP)
+	python -m mygo.comparison --seeds $(SEEDS) --strategies $(STRATEGIES) $(if $(SETTINGS),--set $(SETTINGS)) --out $(TABLE)
+
+# What clean samples alone would give: three worlds, judged by their true labels.
+evidence: $(STAMP)
+	pytest -m evidence tests/test_sensitivity.py
 
 bench: $(STAMP)
 	OMP_NUM_THREADS=1 python -m benchmarks.scoring

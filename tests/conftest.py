@@ -9,6 +9,13 @@ import pytest
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Tests marked `evidence` take a quarter of an hour: they run only where they are asked for by their mark."""
+    if "evidence" not in config.option.markexpr:
+        config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("evidence")])
+        items[:] = [item for item in items if not item.get_closest_marker("evidence")]
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder of real data sets that may lie beside the repository; a test that needs it skips where it is

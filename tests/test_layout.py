@@ -27,6 +27,7 @@ MAY_IMPORT = {
     "training": BELOW,
     "collection": BELOW,
     "evaluation": BELOW,
+    "comparison": GROUND - {"runtime"},
 }
 TORCH = {"torch", "transformers", "peft", "accelerate"}
 FOREIGN = {
@@ -35,6 +36,7 @@ FOREIGN = {
     "workdir": TORCH,
     "data": TORCH,
     "selection": TORCH | {"datasets"},
+    "comparison": TORCH | {"datasets"},
     "models": {"peft", "datasets"},
     "scoring": {"peft", "datasets"},
 }
@@ -186,8 +188,10 @@ def test_published_ratios_are_kept(choice, expected):
 
 def test_every_stage_has_a_script_a_key_and_a_class():
     stages = list(yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"])
-    assert stages == ["check", "prepare", "convert", "warmup", "collect", "select", "finetune", "eval"]
-    assert set(stages) - {"check"} | {"seed", "launch", "inputs"} == set(Params.model_fields)
+    names = ["prepare", "convert", "warmup", "collect", "select", "finetune", "baseline", "eval"]
+    assert stages == ["check", *names]
+    own = set(names) - {"baseline"}  # it answers what `eval` asks, about the model that `finetune` names
+    assert own | {"seed", "launch", "inputs"} == set(Params.model_fields)
     assert {path.stem for path in sources("stages")} - {"__init__"} == set(stages)
 
 
@@ -215,7 +219,9 @@ def test_dvc_yaml_names_files_that_exist_and_describes_every_stage():
         assert [dep for dep in code if not (ROOT / dep).exists()] == []
 
 
-@pytest.mark.parametrize("name", ["check", "prepare", "convert", "warmup", "collect", "select", "finetune", "eval"])
+@pytest.mark.parametrize(
+    "name", ["check", "prepare", "convert", "warmup", "collect", "select", "finetune", "baseline", "eval"]
+)
 def test_the_deps_of_a_stage_hold_all_code_that_decides_its_outputs(name):
     """Follow the imports of the stage's script; whatever it reaches must stand in `deps`, but for the rooms that decide
     no output.

@@ -35,6 +35,14 @@ def test_an_unknown_subject_takes_the_same_template(rendered, manager, tmp_path)
         )  # so do the subjects that lm-eval knows
 
 
+def test_a_subject_is_never_a_template(rendered, tmp_path):
+    name = '{{ 7 * 7 }} {% endraw %} "é" {#'
+    row = {"question": "Q?", "subject": name, "choices": ["w", "x", "y", "z"], "answer": 2}
+    write_benchmark({"dev": [], "test": [row]}, MMLU, tmp_path / "benchmark")
+    (requests,) = rendered(load_mmlu(tmp_path / "benchmark", 0).get_all_tasks(), 0, None).values()
+    assert requests[0][0].startswith(f"The following are multiple choice questions (with answers) about {name}.")
+
+
 def test_continuation_prompts_by_hand(rendered, world):
     group = load_mmlu(world / "benchmark", 1)
     assert {child.name: child.child_names for child in group} == {

@@ -128,7 +128,9 @@ def _task_config(index: Mapping[str, Entry], subject: str, benchmark: Benchmark)
 
 def _subject_keys(subject: str) -> dict[str, str]:
     """What differs between the `mmlu_<subject>.yaml` files of lm-eval (a test compares all of them with this)."""
-    description = f"The following are multiple choice questions (with answers) about {subject.replace('_', ' ')}.\n\n"
+    about = subject.replace("_", " ")
+    about = f"{{{{ {json.dumps(about)} }}}}" if "{" in about else about  # lm-eval renders descriptions as templates
+    description = f"The following are multiple choice questions (with answers) about {about}.\n\n"
     return {"task": f"mmlu_{subject}", "task_alias": subject, "dataset_name": subject, "description": description}
 
 

@@ -1,0 +1,1 @@
+"""Strategies side by side: cells (a seed of a strategy) -> workspace (runs the pipeline) -> pairing -> table."""

@@ -1,0 +1,95 @@
+"""Compare strategies over seeds, and print the table: `python -m mygo.comparison`, or `make table`.
+
+Every cell (one seed of one strategy) is the pipeline up to eval, run by DVC in a copy of this repository under work/,
+with uncommitted changes as they are. Stages that cells share run once, and stages that ran before come from DVC's run
+cache. A finished cell is kept until params or code change: kill it and call it again, or run it in parts.
+"""
+
+import argparse
+import fcntl
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from mygo.comparison.cells import Cell, Strategy, keep, kept, measured, parse_strategy
+from mygo.comparison.table import write_table
+from mygo.comparison.workspace import Workspace, open_workspace
+from mygo.errors import UserError, one_sentence
+
+STRATEGIES = ("quality", "random", "full", "perplexity", "length")
+WORK = Path("work/table")
+
+
+@one_sentence
+def main() -> None:
+    arguments = _parser().parse_args()
+    strategies = [parse_strategy(text) for text in dict.fromkeys(arguments.strategies)]
+    if len({strategy.name for strategy in strategies}) < len(strategies):
+        raise UserError("--strategies: got one name for two strategies; takes a name for each")
+    with _alone(WORK):
+        workspace = open_workspace(Path(), WORK / "repository")
+        cells = compare(workspace, strategies, list(dict.fromkeys(arguments.seeds)), arguments.set, WORK)
+    print(write_table(cells, arguments.reference, arguments.out))
+    print(f"written to {arguments.out}: table.md, table.json, cells.csv", file=sys.stderr)
+
+
+def compare(
+    workspace: Workspace, strategies: Sequence[Strategy], seeds: Sequence[int], settings: Sequence[str], work: Path
+) -> list[Cell]:
+    """All cells, strategy by strategy in the order given; those that are not kept in `work` yet are run, seed by seed.
+
+    `settings` hold for every cell. Raises `UserError` for a wrong setting before anything runs, and when a run fails.
+    """
+    wanted = [(seed, strategy) for seed in seeds for strategy in strategies]
+    composed = workspace.compose([[f"seed={seed}", *settings, *strategy.settings] for seed, strategy in wanted])
+    cells: dict[tuple[str, int], Cell] = {}
+    for number, ((seed, strategy), params) in enumerate(zip(wanted, composed, strict=True), start=1):
+        key, begin = workspace.key(params.params), time.monotonic()
+        cell = kept(work / "cells", strategy.name, seed, key)
+        how = "kept"
+        if cell is None:
+            workspace.run(params, work / "logs" / f"{strategy.name}-seed{seed}.log")
+            cell = measured(params.params, workspace.folder / "metrics", key, strategy.name)
+            keep(cell, work / "cells")
+            how = f"{time.monotonic() - begin:.0f} s"
+        cells[strategy.name, seed] = cell
+        told = f"{number} of {len(wanted)}: seed {seed}, {strategy.name}: accuracy {cell.accuracy:.3f} ({how})"
+        print(told, file=sys.stderr, flush=True)
+    return [cells[strategy.name, seed] for strategy in strategies for seed in seeds]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m mygo.comparison", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add(
+        "--strategies",
+        nargs="+",
+        default=STRATEGIES,
+        metavar="NAME",
+        help="presets of conf/select, or NAME:key=value,key=value",
+    )
+    add("--seeds", nargs="+", type=int, default=range(5), metavar="SEED")
+    add("--reference", default="random", metavar="NAME", help="the strategy that all are held against")
+    add("--set", nargs="+", default=(), metavar="KEY=VALUE", help="settings of every cell, as for dvc exp run -S")
+    add("--out", type=Path, default=WORK, metavar="FOLDER", help="where the table goes")
+    return parser
+
+
+@contextmanager
+def _alone(work: Path) -> Iterator[None]:
+    """One comparison at a time in a folder."""
+    work.mkdir(parents=True, exist_ok=True)
+    with (work / "lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(f"{work}: another comparison is running there; wait for it, or stop it") from None
+        yield
+
+
+if __name__ == "__main__":
+    main()
