@@ -118,7 +118,7 @@ def test_truncation_cuts_at_max_length_and_says_so(max_length, length, truncated
     chat = [CHAT[1] | {"content": "letters" + CHAT[1]["content"]}]
     cut, uncut = (Encoder(byte_tokenizer(), length).encode([chat])[0] for length in (max_length, 1000))
     assert (len(whole.input_ids), len(uncut.input_ids)) == (22, 29)
-    assert (len(cut.input_ids), cut.truncated) == (length, truncated)
+    assert (len(cut.input_ids), cut.truncated, cut.cut) == (length, truncated, 29 - length)
     for field in ("input_ids", "predicted", "answer"):
         assert getattr(cut, field).tolist() == getattr(uncut, field)[:max_length].tolist()
 

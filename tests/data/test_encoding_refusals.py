@@ -141,7 +141,7 @@ def test_a_template_may_fail_in_any_way():
 
 def test_a_reason_is_escaped_and_shortened():
     said = reason("{{ raise_exception('\x1b[31m\n' + messages[0].content) }}", [{"role": "user", "content": "x" * 99}])
-    assert said == "the chat template refuses it: \\x1b[31m\\n" + "x" * 46 + "..." + "x" * 20
+    assert said == "the chat template refuses it: \\x1b[31m\\n" + "x" * 47 + "..." + "x" * 20
 
 
 @pytest.mark.parametrize("template", [None, CHATML])

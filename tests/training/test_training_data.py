@@ -60,6 +60,7 @@ def test_what_was_cut_is_counted_and_said(capsys):
         "rejected": 0,
         "truncated": 2,
         "tokens_cut": 4,
+        "end_tokens_removed": 0,
         "tokens": 11,
         "predicted_tokens": 9,
     }
@@ -155,3 +156,11 @@ def test_the_encoder_of_a_stage_predicts_what_its_parameters_say(settings, predi
     chat = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yo"}]
     labels = ConversationDataset([[chat]], encoder, 1, "finetune")[0]["labels"]
     assert (labels != -100).nonzero().flatten().tolist() == list(predicted)
+
+
+def test_end_tokens_of_the_data_are_taken_off_and_counted():
+    encoder = encoder_for(FinetuneParams.model_validate(DEFAULTS), byte_tokenizer())
+    chats = [[{"role": "assistant", "content": text}] for text in ("Yo", "Yo</s>", "Yo<|endoftext|></s>")]
+    dataset = ConversationDataset([chats], encoder, 3, "finetune")
+    assert dataset.metrics()["end_tokens_removed"] == 3
+    assert len({len(sample["input_ids"]) for sample in dataset}) == 1
