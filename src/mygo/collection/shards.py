@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import torch
 
-from mygo.scoring.engine import ScoredRow
+from mygo.scoring.engine import Engine, ScoredRow
+from mygo.scoring.row_statistics import RowStatistics
 from mygo.workdir import sync_rename
 
 TOKEN_COLUMNS = ("token_nll", "gate_logits", "token_nll_answer_alone")  # one blob a sample
@@ -57,6 +59,13 @@ def shard_table(
     if tokens and alone is not None:
         columns["token_nll_answer_alone"] = pa.array([nll.tobytes() for nll in alone], pa.binary())
     return pa.table(columns)
+
+
+def row_of_no_sample(engine: Engine) -> ScoredRow:
+    """In place of the rows of a shard of which no sample has a token, so that it has the columns of all others."""
+    [(_, one)] = engine.score([torch.zeros(2, dtype=torch.long)], [torch.zeros(2, dtype=torch.bool)])
+    none: dict[str, Any] = {name: x if x is None else x[:0] for name, x in vars(one).items()}
+    return [], RowStatistics(**none)
 
 
 def _scatter(rows: Sequence[ScoredRow], field: str, total: int) -> np.ndarray:

@@ -9,19 +9,23 @@ from mygo.selection.statistics import AGAIN, Statistics
 
 
 def check_model(statistics: Statistics, digests: Path, params: CollectParams) -> None:
-    """Raise `UserError` if the statistics were collected with another model than `collect.base_model` or the warmed
-    checkpoint.
+    """Raise `UserError` if the statistics were collected with another model than `collect.base_model` at
+    `collect.revision` or the warmed checkpoint.
 
     `digests` is the file that warmup writes beside its checkpoints; where statistics travel without them nothing is
     checked.
     """
-    scored_by, checkpoint = statistics.manifest.fingerprint.get("params", {}).get("base_model"), params.checkpoint
+    collected = statistics.manifest.fingerprint.get("params", {})
+    scored_by, checkpoint = collected.get("base_model"), params.checkpoint
     if scored_by != params.base_model:
         names = [name or "the warmed selector" for name in (scored_by, params.base_model)]
         raise UserError(
             f"{statistics.folder}: was collected with {names[0]}, and collect.base_model asks for {names[1]}; {AGAIN}"
         )
-    if params.base_model is not None or not digests.exists():
+    if params.base_model is not None:
+        _check_revision(statistics, collected.get("revision") or "main", params.revision or "main")
+        return
+    if not digests.exists():
         return
     known: dict[str, str] = json.loads(digests.read_text())
     epoch = (
@@ -31,3 +35,13 @@ def check_model(statistics: Statistics, digests: Path, params: CollectParams) ->
         raise UserError(f"collect.checkpoint: got {checkpoint}; {digests.parent} holds {', '.join(sorted(known))}")
     if statistics.manifest.fingerprint.get("model") != known[epoch]:
         raise UserError(f"{statistics.folder}: was collected with another model than {digests.parent / epoch}; {AGAIN}")
+
+
+def _check_revision(statistics: Statistics, collected: str, asked: str) -> None:
+    """A branch or tag may also be asked for by the commit that it was."""
+    commit = str(statistics.manifest.fingerprint.get("model")).rpartition("@")[2]
+    if asked not in (collected, commit):
+        raise UserError(
+            f"{statistics.folder}: was collected at revision {collected}, and collect.revision asks for {asked}; "
+            f"{AGAIN}"
+        )
