@@ -3,19 +3,50 @@ complete or not at all.
 
 DVC deletes a stage's outputs before it runs and keeps none of an interrupted one, so long stages write to
 `work/<stage>/<fingerprint>/`, which git and DVC ignore, and rename the finished folder to the output at the end.
+What the system refuses to write (a full disk, a read-only folder) is a `CannotWrite`, which names the file.
 """
 
+import errno
 import hashlib
 import json
 import os
 import secrets
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from mygo.errors import UserError
+
 FINGERPRINT_FILE = "fingerprint.json"
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+LOCKED = {errno.EROFS, errno.EACCES, errno.EPERM}
+REMEDIES = {
+    **dict.fromkeys(FULL, "free some space"),
+    **dict.fromkeys(LOCKED, "make it writable"),
+    errno.ENOENT: "see what removed its folder",
+}
+NO_SPACE_IN_RUST = f"(os error {errno.ENOSPC})"  # safetensors raises an error of its own that holds no number
+
+
+class CannotWrite(UserError):
+    """A file or folder of ours that the system refused to write."""
+
+    def __init__(self, path: str | Path, error: Exception) -> None:
+        number = errno.ENOSPC if NO_SPACE_IN_RUST in str(error) else getattr(error, "errno", None)
+        reason = os.strerror(number) if number else str(error).strip().split("\n")[0] or type(error).__name__
+        remedy = REMEDIES.get(number or 0, "mend that")
+        super().__init__(f"{path}: cannot be written ({reason}); {remedy} and run it again")
+
+
+@contextmanager
+def writing(path: str | Path) -> Iterator[None]:
+    """For a block that does nothing but write `path`: turns its `OSError` into `CannotWrite`."""
+    try:
+        yield
+    except OSError as error:
+        raise CannotWrite(path, error) from error
 
 
 def digest(value: Any) -> str:
@@ -46,19 +77,42 @@ def workdir_of(stage: str, fingerprint: Mapping[str, Any]) -> Path:
 def open_workdir(stage: str, fingerprint: Mapping[str, Any]) -> Path:
     """`workdir_of`, made if it is not there."""
     folder = workdir_of(stage, fingerprint)
-    folder.mkdir(parents=True, exist_ok=True)
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        os.utime(folder)  # in use again: see `remove_abandoned` of collection.claims
     if not (folder / FINGERPRINT_FILE).exists():
         write_atomically(folder / FINGERPRINT_FILE, json.dumps(fingerprint, sort_keys=True, indent=1).encode() + b"\n")
     return folder
 
 
 def publish(work: Path, out: Path) -> None:
-    """Move a finished work folder to the stage's output. Across file systems it is copied next to the output first."""
+    """Move a finished work folder to the stage's output. A kill at any moment leaves one of the two whole."""
+    if not work.is_dir():  # known before anything is deleted for it
+        raise CannotWrite(work, FileNotFoundError(errno.ENOENT, ""))
+    with writing(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            _replace_folder(work, out)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            _copy_folder(work, out)
+
+
+def _copy_folder(work: Path, out: Path) -> None:
+    """To another file system: copied next to the output first."""
     temporary = _beside(out)
     shutil.rmtree(temporary, ignore_errors=True)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    shutil.move(work, temporary)
+    temporary.mkdir()
+    try:
+        for path in sorted(work.rglob("*")):  # copytree would hide which system call failed
+            copy = temporary / path.relative_to(work)
+            copy.mkdir() if path.is_dir() else shutil.copy2(path, copy)
+    except OSError:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
     _replace_folder(temporary, out)
+    shutil.rmtree(work)
 
 
 @contextmanager
@@ -69,33 +123,68 @@ def sync_rename(path: Path) -> Iterator[Path]:
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
-        yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        with writing(path):
+            yield temporary
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Write a whole file so that nobody ever sees half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
     with sync_rename(path) as temporary:
         temporary.write_bytes(content)
+
+
+def first_written(path: Path, content: bytes) -> bytes:
+    """Write a file where none is, and return what it holds: of several processes that come at once, the first one's."""
+    own = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    with writing(path):
+        try:
+            own.write_bytes(content)
+            os.link(own, path)  # complete from its first moment, and never in place of another
+        except FileExistsError:
+            pass
+        except OSError as error:
+            if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS):  # a file system without hard links
+                raise
+            if not path.exists():
+                os.replace(own, path)
+        finally:
+            with suppress(OSError):
+                own.unlink(missing_ok=True)
+        return path.read_bytes()
 
 
 @contextmanager
 def atomic_folder(out: Path) -> Iterator[Path]:
     """Yield an empty temporary folder that becomes `out` if the block succeeds and disappears if it fails."""
     temporary = _beside(out)
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
+    with writing(out):
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
     try:
         yield temporary
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(temporary, ignore_errors=True)
+        if isinstance(error, Exception) and _was_refused(error, temporary):
+            raise CannotWrite(out, error) from error
         raise
-    _replace_folder(temporary, out)
+    with writing(out):
+        _replace_folder(temporary, out)
+
+
+def _was_refused(error: Exception, folder: Path) -> bool:
+    """Whether a block that also reads and computes failed at writing to `folder`."""
+    if not isinstance(error, OSError):
+        return NO_SPACE_IN_RUST in str(error) and not isinstance(error, UserError)
+    below = isinstance(error.filename, str) and Path(error.filename).is_relative_to(folder)
+    return error.errno in FULL or error.errno == errno.EROFS or (error.errno in LOCKED and below)
 
 
 def _beside(path: Path) -> Path:

@@ -1,6 +1,10 @@
 """A pool to collect, and a folder of its own for what is written."""
 
+from pathlib import Path
+
 import pytest
+
+from tests.collection.processes import Plan, contents, ended
 
 
 @pytest.fixture(autouse=True)
@@ -11,3 +15,30 @@ def _work_in_a_temporary_folder(tmp_path, monkeypatch):
 @pytest.fixture
 def pool(tmp_path, conversations, write_pool_of):
     return write_pool_of(tmp_path / "pool", conversations)
+
+
+@pytest.fixture
+def start(tiny_selector, pool):
+    """Starts collect in a process of its own: `start(rank=1, delay=0.1)`."""
+
+    def start(**plan):
+        process = Plan(tiny_selector.parent, pool, **plan).start()
+        started.append(process)
+        return process
+
+    started = []
+    yield start
+    for process in started:
+        process.kill()
+        process.join()
+
+
+@pytest.fixture
+def one_run(start):
+    """The bytes of an undisturbed run: `one_run(params=..., threads=2)`."""
+
+    def one_run(**plan):
+        assert ended(start(out="undisturbed", **plan)) == 0
+        return contents(Path("undisturbed"))
+
+    return one_run

@@ -8,7 +8,9 @@ dead one left.
 
 import fcntl
 import shutil
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -18,6 +20,11 @@ import pyarrow as pa
 
 from mygo.collection.shards import shard_name
 from mygo.data.pool import iter_batches
+from mygo.workdir import writing
+
+SUFFIX = ".claims"
+FOLDER_LOCK = "folder"
+ABANDONED_AFTER = 14 * 24 * 3600  # seconds
 
 
 @dataclass(frozen=True)
@@ -40,29 +47,43 @@ class Claims:
     order: Sequence[int]  # of all shards
     rank: int
     processes: int
+    finished: Callable[[], bool] = lambda: False  # whether the result is published, so that nothing is left to claim
 
     @property
     def folder(self) -> Path:
-        return self.work.with_name(f"{self.work.name}.claims")
+        return self.work.with_name(f"{self.work.name}{SUFFIX}")
 
     def missing(self) -> list[int]:
         """Shards that are not on disk yet."""
-        return [shard for shard in self.order if not (self.work / shard_name(shard)).exists()]
+        return [shard for shard in self.order if not self._exists(shard)]
 
     def take(self) -> Iterator[Claim]:
         """Claim what is missing and free, one shard at a time, when the next one is asked for."""
         for place, shard in enumerate(self.order):
-            claim = None if (self.work / shard_name(shard)).exists() else self._claim(shard, place)
+            claim = None if self._exists(shard) else self._claim(shard, place)
             if claim is None:
                 continue
-            if (self.work / shard_name(shard)).exists():  # finished by another process in between
+            if self._exists(shard):  # finished by another process in between
                 claim.release()
+            elif self.finished():  # asked last: publishing takes the shards away and shows them in one step
+                claim.release()
+                return
             else:
                 yield claim
 
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """For what must not fall between the steps of publishing: one process at a time, the others wait here."""
+        with self._open(FOLDER_LOCK) as file:
+            with suppress(OSError):  # a file system without locks
+                fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    def _exists(self, shard: int) -> bool:
+        return (self.work / shard_name(shard)).exists()
+
     def _claim(self, shard: int, place: int) -> Claim | None:
-        self.folder.mkdir(exist_ok=True)
-        file = (self.folder / str(shard)).open("wb")
+        file = self._open(str(shard))
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -73,8 +94,46 @@ class Claims:
             return Claim(shard, None) if place % self.processes == self.rank else None
         return Claim(shard, file)
 
+    def _open(self, name: str) -> IO[bytes]:
+        with writing(self.folder):
+            for _ in range(100):
+                self.folder.mkdir(parents=True, exist_ok=True)
+                try:
+                    return (self.folder / name).open("wb")
+                except FileNotFoundError:  # the one that published has just cleared it away
+                    continue
+            return (self.folder / name).open("wb")
+
     def clear(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def remove_abandoned(stage: Path) -> None:
+    """Delete the work folders of a stage that nobody has begun, resumed or written to for two weeks, with their claims.
+
+    What a live process holds a claim in stays.
+    """
+    for work in sorted({path.with_name(path.name.removesuffix(SUFFIX)) for path in stage.iterdir()}):
+        claims = work.with_name(f"{work.name}{SUFFIX}")
+        folders = [path for path in (work, claims) if path.is_dir()]
+        with suppress(FileNotFoundError):  # another process removes it too
+            last = max((path.stat().st_mtime for path in folders), default=time.time())
+            if time.time() - last > ABANDONED_AFTER and not _is_held(claims):
+                for path in folders:
+                    shutil.rmtree(path, ignore_errors=True)
+
+
+def _is_held(claims: Path) -> bool:
+    """Whether a live process holds one of the claims."""
+    for path in claims.iterdir() if claims.is_dir() else ():
+        with path.open("rb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+            except OSError:  # a file system without locks
+                return False
+    return False
 
 
 def by_cost(pool: Path, shard_size: int, max_length: int) -> list[int]:

@@ -2,12 +2,11 @@
 point.
 """
 
-import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -16,11 +15,15 @@ import pyarrow as pa
 import torch
 from tqdm import tqdm
 
+from mygo.collection.agreement import agree_on_row_size, agree_on_threads
 from mygo.collection.answers_alone import score_answers_alone, start_token
 from mygo.collection.claims import Claim, Claims, by_cost
+from mygo.collection.fingerprint import make_fingerprint
 from mygo.collection.grader import Grader
-from mygo.collection.manifest import published_from, shard_metrics, write_manifest
-from mygo.collection.shards import ShardWriter, first_bad_sample, nothing_scored, shard_name, shard_table
+from mygo.collection.manifest import published_from, published_shards, shard_metrics
+from mygo.collection.publishing import nothing_is_lost_if_published, publish_statistics
+from mygo.collection.rejected import with_reasons
+from mygo.collection.shards import ShardWriter, first_bad_sample, nothing_scored, shard_table
 from mygo.data.encoding import Encoded, Encoder
 from mygo.data.pool import count_rows, iter_batches
 from mygo.errors import UserError
@@ -29,11 +32,9 @@ from mygo.params import CollectParams
 from mygo.runtime import Runtime
 from mygo.scoring.engine import Engine
 from mygo.scoring.row_size import RowSize
-from mygo.workdir import hash_folder, open_workdir, publish
+from mygo.workdir import open_workdir, workdir_of
 
-STATISTICS_VERSION = 3  # raise it whenever the same inputs give other statistics
 COLUMNS = ["source_dataset", "source_index", "id", "messages"]
-ROW_TOKENS_FILE = ".row_tokens.json"
 
 
 @dataclass
@@ -62,66 +63,59 @@ def collect(
     the first). `selector`, as it was before the warm-up, is needed for `collect.base_nll` alone.
 
     Work is kept in `work/collect/<fingerprint>`: a killed run picks up at its last complete shard, while other params,
-    another model, another pool or another version of this code never see each other's shards. Several processes claim
-    shards one by one; the first one publishes when all are there, and scores what a dead process leaves.
+    another model, another pool or other code never see each other's shards. Several processes claim shards one by one;
+    the first one publishes when all are there, and scores what a dead process leaves. A process that comes too late
+    finds the result published, at whatever moment, and ends.
     """
     grader = Grader.of(params, warmed, selector)
     fingerprint = make_fingerprint(params, runtime, grader, pool)
-    work = open_workdir("collect", fingerprint)
-    if not runtime.is_main and published_from(fingerprint, out):  # the others were done before this process had started
-        return {}
-    shards = -(-count_rows(pool) // params.shard_size)
-    order = by_cost(pool, params.shard_size, params.max_length) if runtime.processes > 1 else list(range(shards))
-    claims = Claims(work, order, runtime.rank, runtime.processes)
-    _score_shards(params, runtime, grader, pool, claims)
+    if not published_from(fingerprint, out):
+        shards = -(-count_rows(pool) // params.shard_size)
+        order = by_cost(pool, params.shard_size, params.max_length) if runtime.processes > 1 else list(range(shards))
+        work = workdir_of("collect", fingerprint)
+        claims = Claims(work, order, runtime.rank, runtime.processes, lambda: published_from(fingerprint, out))
+        with nothing_is_lost_if_published(claims):
+            with claims.alone():
+                if not claims.finished():
+                    open_workdir("collect", fingerprint)
+            _score_shards(params, runtime, grader, pool, claims)
+            if runtime.is_main:
+                publish_statistics(params, grader, fingerprint, claims, out)
+    elif runtime.is_main:
+        print(f"collect: {out} holds these statistics already", file=sys.stderr)
     if not runtime.is_main:
         return {}
-    files = [work / shard_name(i) for i in range(shards)]
-    metrics = shard_metrics(files, params)
-    write_manifest(work, files, grader.text_config(), params, fingerprint)
-    _remove_leftovers(work)
-    publish(work, out)
-    claims.clear()
-    return metrics
-
-
-def make_fingerprint(params: CollectParams, runtime: Runtime, grader: Grader, pool: Path) -> dict[str, Any]:
-    """Everything that decides the bytes of the statistics."""
-    settings = params.model_dump(exclude={"checkpoint", "dtype"})
-    computed_in = {"device": runtime.device.type, "dtype": str(runtime.resolve(params.dtype))}
-    return {
-        "model": grader.digest(),
-        "base": grader.base_digest(),
-        "pool": hash_folder(pool),
-        "params": settings,
-        "version": STATISTICS_VERSION,
-        **computed_in,
-    }
+    commit = {} if grader.revision is None else {"base_model_commit": grader.revision}
+    return {**shard_metrics(published_shards(out), params), **commit}
 
 
 def load_engine(
-    params: CollectParams, runtime: Runtime, grader: Grader, file: Path | None = None
+    params: CollectParams, runtime: Runtime, grader: Grader, claims: Claims | None = None
 ) -> tuple[Engine, Encoder]:
-    """The model, ready to score, and its tokenizer. `file` remembers the tokens of a row."""
+    """The model, ready to score, and its tokenizer. Who claims shards of the same work agrees on threads and rows."""
+    if claims is not None and runtime.device.type == "cpu":
+        agree_on_threads(claims)
     model = grader.load(runtime.resolve(params.dtype)).eval()
     model.to(cast(Any, runtime.device))
-    row_size = RowSize.start(params.tokens_per_batch, model, file)
+    row_size = RowSize.start(params.tokens_per_batch, model, None)
+    row_size = row_size if claims is None else agree_on_row_size(claims, row_size)
     base = None if grader.base is None else BaseWeights.of(model, grader.base)
     return Engine(model, params.max_length, row_size, "collect", base), Encoder(grader.tokenizer(), params.max_length)
 
 
 def _score_shards(params: CollectParams, runtime: Runtime, grader: Grader, pool: Path, claims: Claims) -> None:
     missing = claims.missing()
-    if not missing:
+    if not missing or claims.finished():
         return
-    engine, encoder = load_engine(params, runtime, grader, claims.work / ROW_TOKENS_FILE)
+    engine, encoder = load_engine(params, runtime, grader, claims)
     total = count_rows(pool)
     done = total - sum(min(params.shard_size, total - i * params.shard_size) for i in missing)
     _say_plan(engine, runtime, total, done)
     started, tokens, tested = time.perf_counter(), 0, False
     bar = tqdm(total=total, initial=done, desc="collect", unit="sample", disable=not runtime.is_main)
-    with ShardWriter(claims.work) as writer, bar:
-        for claim, shard in _claimed_shards(encoder, pool, params.shard_size, claims, patient=runtime.is_main):
+    claimed = _claimed_shards(encoder, pool, params.shard_size, claims, patient=runtime.is_main)
+    with ShardWriter(claims.work) as writer, bar, closing(claimed):
+        for claim, shard in claimed:
             if not tested and any(shard.lengths):
                 engine.self_test(shard.ids, shard.answers)
                 tested = True
@@ -147,7 +141,7 @@ def _say_plan(engine: Engine, runtime: Runtime, total: int, done: int) -> None:
 
 def _claimed_shards(
     encoder: Encoder, pool: Path, shard_size: int, claims: Claims, *, patient: bool
-) -> Iterator[tuple[Claim, Shard]]:
+) -> Generator[tuple[Claim, Shard], None, None]:
     """Claim and encode the next shard in a thread while this one is scored. A patient process stays until all shards
     are on disk.
     """
@@ -161,7 +155,7 @@ def _claimed_shards(
                 ahead = queued
             if ahead is not None:
                 yield ahead[0], ahead[1].result()
-        if not patient or not claims.missing():
+        if not patient or not claims.missing() or claims.finished():
             return
         time.sleep(0.2)  # what is missing is being scored or written; if its process dies, its claim is free again
 
@@ -193,10 +187,4 @@ def score_shard(engine: Engine, encoder: Encoder, shard: Shard, params: CollectP
             f"collect: the loss of sample {sample!r} is not finite in {dtype}; use collect.dtype=float32 or warm "
             "up again"
         )
-    return shard_table(shard.provenance, shard.encoded, rows, base, alone, params.tokens)
-
-
-def _remove_leftovers(work: Path) -> None:
-    """Temporary files of killed processes, and what runs remember for each other."""
-    for leftover in work.glob(".*"):
-        shutil.rmtree(leftover, ignore_errors=True) if leftover.is_dir() else leftover.unlink()
+    return with_reasons(shard_table(shard.provenance, shard.encoded, rows, base, alone, params.tokens), shard.encoded)

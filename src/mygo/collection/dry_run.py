@@ -10,8 +10,11 @@ import pyarrow as pa
 import torch
 from tqdm import tqdm
 
-from mygo.collection.collect import COLUMNS, Shard, encode_shard, load_engine, make_fingerprint, read_shard, score_shard
+from mygo.collection.agreement import agreed_row_tokens
+from mygo.collection.collect import COLUMNS, Shard, encode_shard, load_engine, read_shard, score_shard
+from mygo.collection.fingerprint import make_fingerprint
 from mygo.collection.grader import Grader
+from mygo.collection.rejected import none_can_be_encoded
 from mygo.collection.shards import TOKEN_COLUMNS, shard_name, write_shard
 from mygo.data.encoding import Encoder
 from mygo.data.pool import count_rows, iter_batches
@@ -30,6 +33,7 @@ class Counts:
     samples: int = 0
     tokens: int = 0
     truncated: int = 0
+    rejected: int = 0
     longest: int = 0
     rows: int = 0
     padding: int = 0
@@ -43,7 +47,8 @@ def dry_run(params: CollectParams, runtime: Runtime, warmed: Path, pool: Path, s
     grader = Grader.of(params, warmed, selector)
     engine, encoder = load_engine(params, runtime, grader)
     work = workdir_of("collect", make_fingerprint(params, runtime, grader, pool))
-    middle = read_shard(encoder, pool, params.shard_size, (count_rows(pool) - 1) // params.shard_size // 2)
+    engine.row_size.tokens = agreed_row_tokens(work) or engine.row_size.tokens
+    middle = _a_shard_to_time(encoder, pool, params.shard_size)
     engine.self_test(middle.ids, middle.answers)  # first: it decides how rows are laid out
     counts = Counts()
     for shard in _shards(encoder, pool, params.shard_size):
@@ -53,6 +58,17 @@ def dry_run(params: CollectParams, runtime: Runtime, warmed: Path, pool: Path, s
     speed = sum(sampled.lengths) / seconds
     on_disk = counts.tokens * token_bytes / sum(sampled.lengths) + counts.samples * sample_bytes / len(sampled.ids)
     return _report(counts, engine, runtime, speed, on_disk, params)
+
+
+def _a_shard_to_time(encoder: Encoder, pool: Path, shard_size: int) -> Shard:
+    """The one in the middle, or if all its samples are rejected the first that has others."""
+    samples = count_rows(pool)
+    shards = -(-samples // shard_size)
+    for index in [(shards - 1) // 2, *range(shards)]:
+        shard = read_shard(encoder, pool, shard_size, index)
+        if any(shard.lengths):
+            return shard
+    raise none_can_be_encoded(samples, str(read_shard(encoder, pool, shard_size, 0).encoded[0].rejected))
 
 
 def _shards(encoder: Encoder, pool: Path, shard_size: int) -> Iterator[Shard]:
@@ -70,6 +86,7 @@ def _count(counts: Counts, shard: Shard, engine: Engine, *, done: bool) -> None:
     counts.tokens += sum(lengths)
     counts.tokens_to_do += 0 if done else sum(lengths)
     counts.truncated += sum(sample.truncated for sample in shard.encoded)
+    counts.rejected += sum(sample.rejected is not None for sample in shard.encoded)
     counts.longest = max(counts.longest, *lengths)
     counts.rows += len(rows)
     counts.padding += 0 if engine.packed else sum(lengths[row[0]] * len(row) for row in rows) - sum(lengths)
@@ -112,6 +129,7 @@ def _report(
     layout = "packed" if engine.packed else "padded"
     lines = {
         "samples": f"{counts.samples:,}, of which {counts.truncated:,} are cut at {params.max_length:,} tokens",
+        "rejected": f"{counts.rejected:,}, which cannot be encoded",
         "tokens": f"{counts.tokens:,} ({mean:.0f} a sample, longest {counts.longest:,})",
         "rows": f"{counts.rows:,} of up to {engine.row_size.tokens:,} tokens, {layout}",
         "passes": "1" if engine.base is None else "2, the second for the NLL of the base (collect.base_nll)",

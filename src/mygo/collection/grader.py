@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoTokenizer, PreTrainedModel
 
-from mygo.models.base import load_base, load_tokenizer, read_config
+from mygo.models.base import load_base, load_tokenizer, read_config, resolve_revision
 from mygo.models.checkpoints import checkpoint_digest, checkpoint_folder, load_checkpoint
 from mygo.params import CollectParams
 from mygo.workdir import hash_folder
@@ -19,7 +19,7 @@ KEY = "collect.base_model"
 
 @dataclass(frozen=True)
 class Grader:
-    """A folder or hub id; `warmed` if it is a selector's checkpoint."""
+    """A folder, or a hub id with the commit that was asked for; `warmed` if it is a selector's checkpoint."""
 
     name: str
     revision: str | None
@@ -35,14 +35,15 @@ class Grader:
             base = selector if params.base_nll else None
             assert base is not None or not params.base_nll, "the NLL of the base needs the selector before its warm-up"
             return cls(str(checkpoint_folder(warmed, params.checkpoint)), None, warmed=True, base=base)
-        read_config(params.base_model, params.revision, KEY)
-        return cls(params.base_model, params.revision, warmed=False)
+        commit = resolve_revision(params.base_model, params.revision, KEY)
+        read_config(params.base_model, commit, KEY)
+        return cls(params.base_model, commit, warmed=False)
 
     def digest(self) -> str:
-        """Of all files, or of a hub model its name and revision."""
+        """Of all files, or of a hub model its name and commit."""
         if self.warmed:
             return checkpoint_digest(Path(self.name))
-        return hash_folder(Path(self.name)) if Path(self.name).is_dir() else f"{self.name}@{self.revision or 'main'}"
+        return hash_folder(Path(self.name)) if self.revision is None else f"{self.name}@{self.revision}"
 
     def base_digest(self) -> str | None:
         """Of the files that decide the NLL of the base, where there is one beside the grader."""

@@ -33,22 +33,34 @@ def write_manifest(
         "shards": [{"file": file.name, "rows": pq.read_metadata(file).num_rows} for file in files],
     }
     write_atomically(work / MANIFEST_FILE, json.dumps(manifest, indent=1, sort_keys=True).encode() + b"\n")
-    (work / FINGERPRINT_FILE).unlink()
+    (work / FINGERPRINT_FILE).unlink(missing_ok=True)  # gone where a run died between here and publishing
 
 
 def published_from(fingerprint: dict[str, Any], out: Path) -> bool:
-    """Whether `out` holds finished statistics of exactly this fingerprint."""
-    manifest = out / MANIFEST_FILE
-    return manifest.exists() and json.loads(manifest.read_text())["fingerprint"] == json.loads(json.dumps(fingerprint))
+    """Whether `out` holds finished statistics of exactly this fingerprint, with all their shards."""
+    try:
+        manifest = json.loads((out / MANIFEST_FILE).read_text())
+    except (OSError, ValueError):  # not there, or of nobody who writes whole files
+        return False
+    same = manifest.get("fingerprint") == json.loads(json.dumps(fingerprint))
+    return same and all((out / shard["file"]).exists() for shard in manifest["shards"])
+
+
+def published_shards(out: Path) -> list[Path]:
+    return [out / shard["file"] for shard in json.loads((out / MANIFEST_FILE).read_text())["shards"]]
 
 
 def shard_metrics(files: list[Path], params: CollectParams) -> dict[str, Any]:
-    """Counts only: what depends on the clock or on the memory is printed, not tracked."""
-    counts = dict.fromkeys(("samples", "tokens", "truncated", "not_gradable"), 0)
+    """Counts only: what depends on the clock or on the memory is printed, not tracked. `not_gradable` has no predicted
+    token, `rejected` could not be encoded.
+    """
+    counts = dict.fromkeys(("samples", "tokens", "truncated", "rejected", "not_gradable"), 0)
     for file in files:
-        table = pq.read_table(file, columns=["n_tokens", "truncated", "nll"])
+        table = pq.read_table(file, columns=["n_tokens", "truncated", "nll", "rejected"])
+        rejected = table.num_rows - table["rejected"].null_count
         counts["samples"] += table.num_rows
         counts["tokens"] += int(table["n_tokens"].to_numpy().sum())
         counts["truncated"] += int(table["truncated"].to_numpy().sum())
-        counts["not_gradable"] += table["nll"].null_count
+        counts["rejected"] += rejected
+        counts["not_gradable"] += table["nll"].null_count - rejected
     return {**counts, "max_length": params.max_length, "shards": len(files)}

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import HfHubHTTPError
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
@@ -22,25 +23,32 @@ def read_config(base: str, revision: str | None, key: str = BASE_KEY) -> dict[st
     """The raw config of a folder or hub model. Raises `UserError` if there is none, or it does not say of what type the
     model is.
     """
-    if Path(base).is_dir():
-        if not (Path(base) / "config.json").is_file():
-            raise UserError(
-                f"{key}: got {base}, a folder without config.json; takes a folder with a model, or a hub id"
-            )
-    elif Path(base).is_absolute() or base.startswith((".", "~")) or base.count("/") > 1:
-        raise UserError(f"{key}: got {base}, which does not exist; takes a folder with a model, or a hub id")
+    _check_name(base, key)
     try:
         config, _ = PreTrainedConfig.get_config_dict(base, revision=revision)
     except (OSError, ValueError, HfHubHTTPError) as error:
-        reason = (
-            f"no folder here, and not to be had from the hub at revision {revision or 'main'}: {_first_line(error)}"
-        )
-        raise UserError(f"{key}: got {base} ({reason}); takes a folder with a model, or a hub id") from None
+        raise _not_to_be_had(base, revision, key, error) from None
     if "model_type" not in config:
         raise UserError(
             f"{key}: got {base}, whose config.json names no model_type; takes a folder with a model, or a hub id"
         )
     return config
+
+
+def resolve_revision(base: str, revision: str | None, key: str = BASE_KEY) -> str | None:
+    """The commit (40 hex digits) that a revision of a hub model stands for now; None of a folder.
+
+    Without a network it is the commit that the cache holds under that name, which is what would be loaded. Raises
+    `UserError` if there is none.
+    """
+    _check_name(base, key)
+    if Path(base).is_dir():
+        return None
+    try:
+        config = hf_hub_download(base, "config.json", revision=revision or "main")
+    except (OSError, ValueError, HfHubHTTPError) as error:
+        raise _not_to_be_had(base, revision, key, error) from None
+    return Path(config).parent.name  # .../snapshots/<commit>/config.json
 
 
 def load_base(
@@ -77,6 +85,22 @@ def load_with(cls: Any, base: str, revision: str | None, dtype: str | torch.dtyp
         )
     except (OSError, ValueError, SafetensorError, HfHubHTTPError) as error:
         raise UserError(f"{key}: {base} cannot be loaded ({_first_line(error)})") from None
+
+
+def _check_name(base: str, key: str) -> None:
+    """Raise `UserError` for a folder without a model, and for a path that is not there and cannot be a hub id."""
+    if Path(base).is_dir():
+        if not (Path(base) / "config.json").is_file():
+            raise UserError(
+                f"{key}: got {base}, a folder without config.json; takes a folder with a model, or a hub id"
+            )
+    elif Path(base).is_absolute() or base.startswith((".", "~")) or base.count("/") > 1:
+        raise UserError(f"{key}: got {base}, which does not exist; takes a folder with a model, or a hub id")
+
+
+def _not_to_be_had(base: str, revision: str | None, key: str, error: Exception) -> UserError:
+    reason = f"no folder here, and not to be had from the hub at revision {revision or 'main'}: {_first_line(error)}"
+    return UserError(f"{key}: got {base} ({reason}); takes a folder with a model, or a hub id")
 
 
 def _first_line(error: Exception) -> str:

@@ -1,15 +1,7 @@
-"""Collect: shards that survive a kill, never serve another model, and do not depend on what a sample was batched
-with.
-"""
+"""What collect writes: rows one to one with the pool, numbers that do not depend on what a sample was batched with."""
 
 import json
-import os
-import random
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -22,26 +14,7 @@ from mygo.collection.collect import collect
 from mygo.data.encoding import Encoder
 from mygo.errors import UserError
 from mygo.models.checkpoints import load_checkpoint
-from mygo.params import CollectParams
-from mygo.runtime import Runtime
-
-PARAMS = CollectParams(
-    checkpoint="last",
-    tokens_per_batch=128,
-    max_length=48,
-    shard_size=16,
-    tokens=True,
-    answer_alone=False,
-    base_nll=False,
-    base_model=None,
-    revision=None,
-    dtype="float32",
-)
-CPU = Runtime(torch.device("cpu"), torch.float32, 0, 1)
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+from tests.collection.processes import CPU, PARAMS
 
 
 def columns(folder: Path, *names: str) -> dict[str, np.ndarray]:
@@ -85,75 +58,6 @@ def test_a_sample_does_not_depend_on_its_row(tiny_selector, pool, tmp_path):
         np.testing.assert_allclose(a[name], b[name], atol=1e-4)
 
 
-def test_other_params_model_or_data_never_reuse_shards(
-    tiny_selector, pool, tmp_path, conversations, write_pool_of, monkeypatch
-):
-    from mygo.collection import collect as module
-
-    scored: list[int] = []
-    score = module.score_shard
-    monkeypatch.setattr(
-        module,
-        "score_shard",
-        lambda engine, encoder, shard, *rest: scored.append(shard.index) or score(engine, encoder, shard, *rest),
-    )
-    monkeypatch.setattr(module, "publish", lambda work, out: None)
-
-    def shards_scored(params: CollectParams, folder: Path) -> int:
-        scored.clear()
-        collect(params, CPU, tiny_selector.parent, folder, tmp_path / "out")
-        return len(scored)
-
-    assert shards_scored(PARAMS, pool) == 3
-    assert shards_scored(PARAMS, pool) == 0
-    assert shards_scored(PARAMS.model_copy(update={"max_length": 32}), pool) == 3
-    changed = [[*chat[:1], {"role": "assistant", "content": "amber"}] for chat in conversations]
-    assert shards_scored(PARAMS, write_pool_of(tmp_path / "changed", changed)) == 3
-    config = tiny_selector / "config.json"
-    before = config.read_text()
-    config.write_text(before + "\n")
-    assert shards_scored(PARAMS, pool) == 3
-    config.write_text(before)
-
-
-SCRIPT = """
-import sys, time, torch
-from pathlib import Path
-from mygo.collection import collect as module
-from mygo.params import CollectParams
-from mygo.runtime import Runtime
-score = module.score_shard
-def slow(engine, encoder, shard, *rest):
-    time.sleep(float(sys.argv[4]))
-    table = score(engine, encoder, shard, *rest)
-    with open("scored", "a") as file:
-        print(shard.index, file=file, flush=True)
-    return table
-module.score_shard = slow
-cpu = Runtime(torch.device("cpu"), torch.float32, 0, 1)
-module.collect(CollectParams.model_validate_json(sys.argv[1]), cpu, Path(sys.argv[2]), Path(sys.argv[3]), Path("out"))
-"""
-
-
-def test_killed_in_the_middle_it_resumes_to_the_same_bytes(tiny_selector, pool, tmp_path):
-    params = PARAMS.model_copy(update={"shard_size": 5})
-    command = [sys.executable, "-c", SCRIPT, params.model_dump_json(), str(tiny_selector.parent), str(pool)]
-    process = subprocess.Popen([*command, "0.4"], stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 60
-    while len(list(Path("work").glob("collect/*/shard-*.parquet"))) < 2 and time.monotonic() < deadline:
-        time.sleep(0.02)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    done = {path.name: path.stat().st_mtime_ns for path in Path("work").glob("collect/*/shard-*.parquet")}
-    assert 2 <= len(done) < 8
-    assert not Path("out").exists()
-    collect(params, CPU, tiny_selector.parent, pool, Path("out"))
-    kept = {name: (Path("out") / name).stat().st_mtime_ns for name in done}
-    assert kept == done  # nothing that was complete is computed again
-    collect(params, CPU, tiny_selector.parent, pool, Path("whole"))
-    assert contents(Path("out")) == contents(Path("whole"))
-
-
 def token_column(folder: Path, name: str) -> list[np.ndarray]:
     table = pq.ParquetDataset(sorted(folder.glob("shard-*.parquet"))).read(columns=[name])
     return [np.frombuffer(blob, np.float32) for blob in table[name].to_pylist()]
@@ -191,7 +95,17 @@ def test_any_causal_language_model_scores_the_pool(tiny_selector, pool, tmp_path
     params = PARAMS.model_copy(update={"base_model": str(tmp_path / "llama")})
     collect(params, CPU, tmp_path / "nothing is warmed", pool, tmp_path / "out")
     names = pq.read_schema(tmp_path / "out/shard-00000.parquet").names
-    assert names == ["source_dataset", "source_index", "id", "n_tokens", "truncated", "nll", "nll_answer", "token_nll"]
+    assert names == [
+        "source_dataset",
+        "source_index",
+        "id",
+        "n_tokens",
+        "truncated",
+        "nll",
+        "nll_answer",
+        "token_nll",
+        "rejected",
+    ]
     assert json.loads((tmp_path / "out/manifest.json").read_text())["gated"] is False
     assert np.isfinite(columns(tmp_path / "out", "nll")["nll"]).all()
     with pytest.raises(UserError, match=r"^collect\.base_model: got nowhere"):
@@ -209,42 +123,6 @@ def test_noise_in_place_of_the_experts_is_the_same_in_every_row(tiny_selector, p
     a, b = (columns(tmp_path / out, "nll", "gate_mean") for out in "ab")
     for name in a:
         np.testing.assert_allclose(a[name], b[name], atol=1e-4)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("tiny_selector", ["select_moe"], indirect=True)
-def test_killed_at_ten_random_moments_it_repeats_one_shard_at_most(tiny_selector, pool, tmp_path):
-    """After every kill each complete shard is still there, byte for byte, and the end is what one uninterrupted run
-    gives.
-    """
-    params = PARAMS.model_copy(update={"shard_size": 2})
-    command = [sys.executable, "-c", SCRIPT, params.model_dump_json(), str(tiny_selector.parent), str(pool)]
-    moments = random.Random(0)
-    kept: dict[str, tuple[int, bytes]] = {}
-    lost = 0
-    for _ in range(10):
-        process = subprocess.Popen([*command, "0.3"], stderr=subprocess.DEVNULL)
-        deadline = time.monotonic() + 60
-        while not list(Path("work").glob("collect/*.claims")) and time.monotonic() < deadline:
-            time.sleep(0.02)
-        time.sleep(moments.uniform(0.5, 4))  # the first time it is loading, then scoring, then writing
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
-        now = {
-            path.name: (path.stat().st_mtime_ns, path.read_bytes())
-            for path in Path("work").glob("collect/*/shard-*.parquet")
-        }
-        assert kept.items() <= now.items()
-        scored = Path("scored").read_text().split() if Path("scored").exists() else []
-        assert len(scored) - len(now) <= lost + 1  # scored and not yet written: one at most
-        kept, lost = now, len(scored) - len(now)
-    assert 0 < len(kept) < 20
-    assert not Path("out").exists()
-    collect(params, CPU, tiny_selector.parent, pool, Path("out"))
-    assert kept.keys() <= contents(Path("out")).keys()
-    assert all((Path("out") / name).stat().st_mtime_ns == written for name, (written, _) in kept.items())
-    collect(params, CPU, tiny_selector.parent, pool, Path("whole"))
-    assert contents(Path("out")) == contents(Path("whole"))
 
 
 def test_a_checkpoint_that_is_not_there_is_named(tiny_selector, pool, tmp_path):
