@@ -1,13 +1,13 @@
-"""Encoding: what is predicted, masks from offsets, templates, truncation; token by token against hand-written
-expectations.
-"""
+"""Encoding: what is predicted, masks from offsets, truncation; token by token against hand-written expectations."""
 
 import numpy as np
 import pytest
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from mygo.data.encoding import Encoder, render
+from mygo.data.encoding import Encoder
+from mygo.data.rendering import render
+from mygo.data.special_tokens import SpecialTokens
 from mygo.errors import UserError
 
 CHAT = [{"role": "user", "content": "Hi?"}, {"role": "assistant", "content": "Yo ü."}]
@@ -23,14 +23,19 @@ FORGETFUL = (
 )
 
 
-def byte_tokenizer(template: str | None = None) -> PreTrainedTokenizerFast:
+def byte_tokenizer(
+    template: str | None = None, eos: str | None = "<|end|>", added: tuple[AddedToken, ...] = ()
+) -> PreTrainedTokenizerFast:
     """One token per byte, so that a mask can be read as text."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     tokenizer = Tokenizer(models.BPE(vocab={letter: i for i, letter in enumerate(alphabet)}, merges=[]))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_tokens(list(added))
     fast = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, eos_token="<|end|>", additional_special_tokens=["<|im_start|>", "<|im_end|>"]
+        tokenizer_object=tokenizer,
+        additional_special_tokens=["<|im_start|>", "<|im_end|>"],
+        **({"eos_token": eos} if eos else {}),
     )
     fast.chat_template = template
     return fast
@@ -41,14 +46,36 @@ def marked(encoder: Encoder, messages: list[dict[str, str]], field: str = "predi
     return encoder.tokenizer.decode(encoded.input_ids[getattr(encoded, field)])
 
 
+def rendered(template: str | None, messages: list[dict[str, str]]) -> tuple[str, list[str]]:
+    """The text, and its turns' contents where `render` says they stand."""
+    tokenizer = byte_tokenizer(template)
+    text, turns = render(tokenizer, messages, SpecialTokens.of(tokenizer))
+    return text, [text[turn.start : turn.end] for turn in turns]
+
+
+def asked(content):
+    return [{"role": "user", "content": content}, CHAT[1]]
+
+
+def answered(content):
+    return [CHAT[0], {"role": "assistant", "content": content}]
+
+
+def token_strings(tokenizer, chat):
+    return tokenizer.convert_ids_to_tokens(Encoder(tokenizer, 1000).encode([chat])[0].input_ids)
+
+
 @pytest.mark.parametrize(
     ("template", "settings", "expected"),
     [
         (None, {"predict": "full"}, "|user|>\nHi?\n<|assistant|>\nYo ü.<|end|>\n"),  # all but the first token
         (None, {"predict": "full", "mask_role_markers": True}, "Hi?Yo ü.<|end|>"),
         (None, {"predict": "assistant"}, "Yo ü.<|end|>"),
+        (None, {"predict": "assistant", "mask_role_markers": True}, "Yo ü.<|end|>"),
+        (None, {}, "|user|>\nHi?\n<|assistant|>\nYo ü.<|end|>\n"),
         (CHATML, {"predict": "assistant"}, "Yo ü.<|im_end|>"),
         (CHATML, {"predict": "full", "mask_role_markers": True}, "Hi?<|im_end|>Yo ü.<|im_end|>"),
+        (CHATML, {"predict": "full"}, "user\nHi?<|im_end|>\n<|im_start|>assistant\nYo ü.<|im_end|>\n"),
     ],
 )
 def test_what_is_predicted(template, settings, expected):
@@ -56,7 +83,8 @@ def test_what_is_predicted(template, settings, expected):
 
 
 def test_answer_marks_the_assistant_whatever_is_predicted():
-    assert marked(Encoder(byte_tokenizer(), 1000, "full"), CHAT, "answer") == "Yo ü.<|end|>"
+    for settings in ({}, {"predict": "assistant"}, {"mask_role_markers": True}):
+        assert marked(Encoder(byte_tokenizer(), 1000, **settings), CHAT, "answer") == "Yo ü.<|end|>"
 
 
 def test_an_answer_that_repeats_the_question_is_found_by_place_not_by_text():
@@ -72,44 +100,78 @@ def test_a_template_that_trims_still_gets_its_masks():
     assert marked(Encoder(byte_tokenizer(CHATML), 1000, "assistant"), chat) == "Yo.<|im_end|>"
 
 
-def test_a_template_that_rewrites_the_last_turn_falls_back_to_prefixes():
+def test_a_template_that_rewrites_the_last_turn_still_gets_its_masks():
     template = CHATML.replace(
         "{{ m.content | trim }}",
         "{% if m.role == 'assistant' %}{{ m.content.split('</think>')[-1] }}{% else %}{{ m.content }}{% endif %}",
     )
     chat = [{"role": "user", "content": "Hi?"}, {"role": "assistant", "content": "hm</think>Yo."}]
-    assert marked(Encoder(byte_tokenizer(template), 1000, "assistant"), chat) == "Yo.<|im_end|>\n"
+    assert marked(Encoder(byte_tokenizer(template), 1000, "assistant"), chat) == "Yo.<|im_end|>"
 
 
-def test_a_template_that_rewrites_earlier_turns_is_refused():
-    chat = [*CHAT[:1], {"role": "assistant", "content": "hm</think>Yo."}, *CHAT]
-    with pytest.raises(UserError, match="rewrites earlier turns"):
-        Encoder(byte_tokenizer(FORGETFUL), 1000, "assistant").encode([chat])
+@pytest.mark.parametrize(
+    ("max_length", "length", "truncated"), [(1, 1, True), (28, 28, True), (29, 29, False), (30, 29, False)]
+)
+def test_truncation_cuts_at_max_length_and_says_so(max_length, length, truncated):
+    whole = Encoder(byte_tokenizer(), 1000).encode([[CHAT[1]]])[0]
+    # <|assistant|>\n 14, Yo ü. 6 bytes, <|end|> 1, \n 1, and 7 letters more: 29
+    chat = [CHAT[1] | {"content": "letters" + CHAT[1]["content"]}]
+    cut, uncut = (Encoder(byte_tokenizer(), length).encode([chat])[0] for length in (max_length, 1000))
+    assert (len(whole.input_ids), len(uncut.input_ids)) == (22, 29)
+    assert (len(cut.input_ids), cut.truncated, cut.cut) == (length, truncated, 29 - length)
+    for field in ("input_ids", "predicted", "answer"):
+        assert getattr(cut, field).tolist() == getattr(uncut, field)[:max_length].tolist()
 
 
-def test_truncation_cuts_at_max_length_and_says_so():
-    short, long = (Encoder(byte_tokenizer(), length, "full").encode([CHAT])[0] for length in (10, 1000))
-    assert (len(short.input_ids), short.truncated, long.truncated) == (10, True, False)
-    assert short.input_ids.tolist() == long.input_ids[:10].tolist()
+def test_arrays_are_of_the_promised_types():
+    for chat in (CHAT, []):
+        encoded = Encoder(byte_tokenizer(), 1000).encode([chat])[0]
+        assert [array.dtype for array in (encoded.input_ids, encoded.predicted, encoded.answer)] == [
+            np.int32,
+            bool,
+            bool,
+        ]
+    assert (encoded.truncated, encoded.end_tokens) == (False, 0)
 
 
-def test_the_first_token_is_never_predicted():
-    encoded = Encoder(byte_tokenizer("{{ messages[0].content }}"), 1000, "full").encode(
-        [[{"role": "assistant", "content": "Yo"}]]
-    )[0]
+@pytest.mark.parametrize("role", ["assistant", "user"])
+def test_the_first_token_is_never_predicted(role):
+    encoded = Encoder(byte_tokenizer("{{ messages[0].content }}"), 1000).encode([[{"role": role, "content": "Yo"}]])[0]
     assert encoded.predicted.tolist() == [False, True]
-    assert encoded.answer.tolist() == [False, True]
+    assert encoded.answer.tolist() == [False, role == "assistant"]
+
+
+def test_an_empty_answer_predicts_its_end_alone():
+    for content in ("", "</s>", " <|im_end|> "):
+        chat = [CHAT[0], {"role": "assistant", "content": content}]
+        assert marked(Encoder(byte_tokenizer(CHATML), 1000, "assistant"), chat) == "<|im_end|>"
+        assert marked(Encoder(byte_tokenizer(), 1000, "assistant"), chat) == "<|end|>"
+        assert marked(Encoder(byte_tokenizer(eos=None), 1000, "assistant"), chat) == ""
+
+
+def test_nothing_is_encoded_of_nothing():
+    assert Encoder(byte_tokenizer(), 1000).encode([]) == []
+    assert [sample.rejected for sample in Encoder(byte_tokenizer(), 1000).encode([[], []])] == ["it has no tokens"] * 2
+
+
+def test_samples_come_back_in_order_whatever_happens_to_them():
+    chats = [[CHAT[1] | {"content": text}] for text in ("a", "<|im_end|>b", "c</s>", None, "d")]
+    encoded = Encoder(byte_tokenizer(), 1000, "assistant").encode(chats)
+    texts = [byte_tokenizer().decode(sample.input_ids[sample.predicted]) for sample in encoded]
+    assert texts == ["a<|end|>", "<|im_end|>b<|end|>", "c<|end|>", "", "d<|end|>"]
+    assert [sample.end_tokens for sample in encoded] == [0, 0, 1, 0, 0]
+    assert [sample.rejected is None for sample in encoded] == [True, True, True, False, True]
 
 
 def test_the_plain_format_is_open_instructs():
-    text, turns = render(byte_tokenizer(), [{"role": "system", "content": " Be kind. "}, *CHAT])
+    text, contents = rendered(None, [{"role": "system", "content": " Be kind. "}, *CHAT])
     assert text == "<|system|>\nBe kind.\n<|user|>\nHi?\n<|assistant|>\nYo ü.<|end|>\n"
-    assert [text[slice(*span)] for _, span in turns] == ["Be kind.", "Hi?", "Yo ü."]
+    assert contents == ["Be kind.", "Hi?", "Yo ü."]
 
 
 def test_spans_survive_random_contents():
     rng = np.random.default_rng(0)
-    letters = list("ab \n<|>üß漢🙂'\"{}")
+    letters = list("ab \n<|>üß漢🙂'\"{}\ue000\ue001")
     for _ in range(50):
         contents = ["x" + "".join(rng.choice(letters, 12)) + "y" for _ in range(4)]
         chat = [
@@ -117,13 +179,12 @@ def test_spans_survive_random_contents():
             for role, content in zip(["user", "assistant"] * 2, contents, strict=True)
         ]
         for template in (None, CHATML):
-            text, turns = render(byte_tokenizer(template), chat)
-            assert [text[slice(*span)] for _, span in turns] == contents
+            assert rendered(template, chat)[1] == contents
 
 
 def test_a_slow_tokenizer_is_refused():
     class Slow:
         is_fast = False
 
-    with pytest.raises(UserError, match="no fast version"):
+    with pytest.raises(UserError, match=r"^Slow has no fast version, .* use a model with a fast tokenizer$"):
         Encoder(Slow(), 10)  # type: ignore[arg-type]

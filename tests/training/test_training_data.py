@@ -12,6 +12,7 @@ from mygo.errors import UserError
 from mygo.params import FinetuneParams
 from mygo.preparation.tokenizer import train_tokenizer
 from mygo.training.dataset import ConversationDataset, PadCollator, encoder_for, pad_token_id
+from tests.data.test_encoding import byte_tokenizer
 
 DEFAULTS = OmegaConf.to_container(OmegaConf.load("params.yaml"))["finetune"]
 
@@ -59,6 +60,7 @@ def test_what_was_cut_is_counted_and_said(capsys):
         "rejected": 0,
         "truncated": 2,
         "tokens_cut": 4,
+        "end_tokens_removed": 0,
         "tokens": 11,
         "predicted_tokens": 9,
     }
@@ -137,3 +139,28 @@ def test_padding_is_masked_and_never_predicted():
     assert batch["input_ids"].tolist() == [[1, 2, 3], [4, 9, 9]]
     assert batch["attention_mask"].tolist() == [[1, 1, 1], [1, 0, 0]]
     assert batch["labels"].tolist() == [[-100, 2, 3], [4, -100, -100]]
+
+
+@pytest.mark.parametrize(
+    ("settings", "predicted"),
+    [
+        ({"predict": "assistant", "mask_role_markers": False}, [26, 27, 28]),
+        ({"predict": "full", "mask_role_markers": True}, [9, 10, 26, 27, 28]),
+        ({"predict": "full", "mask_role_markers": False}, range(1, 30)),
+        ({"predict": "assistant", "mask_role_markers": False, "max_length": 28}, [26, 27]),
+    ],
+)
+def test_the_encoder_of_a_stage_predicts_what_its_parameters_say(settings, predicted):
+    """One token a byte: `<|user|>` 0 to 7, `Hi` 9 and 10, `<|assistant|>` 12 to 24, `Yo` 26 and 27, `<|end|>` 28."""
+    encoder = encoder_for(FinetuneParams.model_validate(DEFAULTS | settings), byte_tokenizer())
+    chat = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yo"}]
+    labels = ConversationDataset([[chat]], encoder, 1, "finetune")[0]["labels"]
+    assert (labels != -100).nonzero().flatten().tolist() == list(predicted)
+
+
+def test_end_tokens_of_the_data_are_taken_off_and_counted():
+    encoder = encoder_for(FinetuneParams.model_validate(DEFAULTS), byte_tokenizer())
+    chats = [[{"role": "assistant", "content": text}] for text in ("Yo", "Yo</s>", "Yo<|endoftext|></s>")]
+    dataset = ConversationDataset([chats], encoder, 3, "finetune")
+    assert dataset.metrics()["end_tokens_removed"] == 3
+    assert len({len(sample["input_ids"]) for sample in dataset}) == 1

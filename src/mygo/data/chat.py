@@ -1,11 +1,20 @@
 """The plain chat format, open-instruct's: `<|role|>\\ncontent\\n`, for tokenizers without a chat template."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from mygo.data.records import Message
 
-Span = tuple[int, int]  # characters, end excluded
-Turns = list[tuple[str, Span]]  # role, and where the turn's content stands in the text
+
+class Turn(NamedTuple):
+    """Where a turn stands in the text of a conversation, in characters: its content is `[start, end)`, and up to `stop`
+    goes what ends the turn.
+    """
+
+    role: str
+    start: int
+    end: int
+    stop: int
 
 
 def plain_text(messages: Sequence[Message], eos: str = "") -> str:
@@ -13,16 +22,17 @@ def plain_text(messages: Sequence[Message], eos: str = "") -> str:
     return render_plain(messages, eos)[0]
 
 
-def render_plain(messages: Sequence[Message], eos: str) -> tuple[str, Turns]:
-    """The text, and where each turn's content stands in it."""
+def render_plain(messages: Sequence[Message], eos: str) -> tuple[str, list[Turn]]:
+    """The text, and where each turn stands in it."""
     parts: list[str] = []
-    turns: Turns = []
+    turns: list[Turn] = []
     length = 0
     for message in messages:
         role, content = message["role"], message["content"].strip()
-        marker = f"<|{role}|>\n"
-        text = f"{marker}{content}{eos if role == 'assistant' else ''}\n"
-        turns.append((role, (length + len(marker), length + len(marker) + len(content))))
-        parts.append(text)
-        length += len(text)
+        marker, ending = f"<|{role}|>\n", eos if role == "assistant" else ""
+        start = length + len(marker)
+        end = start + len(content)
+        turns.append(Turn(role, start, end, end + len(ending)))
+        parts.append(f"{marker}{content}{ending}\n")
+        length += len(parts[-1])
     return "".join(parts), turns

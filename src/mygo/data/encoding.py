@@ -3,31 +3,22 @@
 T tokens of a sample.
 """
 
-import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
-from typing import Any, Protocol
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 
-from mygo.data.chat import Span, Turns, render_plain
+from mygo.data.chat import Turn
 from mygo.data.records import Message
-from mygo.errors import UserError
+from mygo.data.rendering import AnyMessage, Refused, Rendered, Tokenizer, render
+from mygo.data.special_tokens import OWN, SpecialTokens
+from mygo.errors import UserError, shown
 from mygo.params.choices import Predict
 
-OPEN, CLOSE = "\ue000", "\ue001"  # private-use characters that mark where a template puts a turn's content
-
-
-class Tokenizer(Protocol):
-    """The part of a fast Hugging Face tokenizer that is used here."""
-
-    chat_template: Any
-    all_special_ids: Any
-
-    def __call__(self, text: Any, **kwargs: Any) -> Any: ...
-    def __getattr__(self, key: str) -> Any: ...  # eos_token, is_fast
-    def apply_chat_template(self, conversation: Any, **kwargs: Any) -> Any: ...
+__all__ = ["Encoded", "Encoder", "Message"]
 
 
 @dataclass(frozen=True)
@@ -42,6 +33,12 @@ class Encoded:
     truncated: bool
     rejected: str | None = None  # why the conversation cannot be encoded; then the arrays are empty
     cut: int = 0  # tokens beyond the maximum length
+    end_tokens: int = 0  # how many were taken off the ends of its answers
+
+    @classmethod
+    def refused(cls, reason: str) -> "Encoded":
+        nothing = np.zeros(0, dtype=bool)
+        return cls(np.zeros(0, dtype=np.int32), nothing, nothing, False, reason)
 
 
 @dataclass(frozen=True)
@@ -50,8 +47,9 @@ class Encoder:
     none.
 
     `predict="full"` counts every token, `"assistant"` the assistant's turns with the token that ends them;
-    `mask_role_markers` leaves everything outside the turns' contents out. Longer samples are cut at `max_length`
-    tokens.
+    `mask_role_markers` leaves everything outside the turns out. Longer samples are cut at `max_length` tokens. The ids
+    are those of `apply_chat_template`, except where a content spells a special token: that stays the text it is. An end
+    token at the very end of an answer is the data's, not the answer's: it is taken off.
     """
 
     tokenizer: Tokenizer
@@ -66,99 +64,142 @@ class Encoder:
                 "a model with a fast tokenizer"
             )
 
-    def encode(self, conversations: Sequence[Sequence[Message]]) -> list[Encoded]:
-        """One `Encoded` per conversation, in order."""
-        rendered = [render(self.tokenizer, messages) for messages in conversations]
-        if not rendered:
-            return []
-        # A template writes the special tokens itself; the plain format leaves them to the tokenizer.
-        batch = self.tokenizer(
-            [text for text, _ in rendered],
-            add_special_tokens=self.tokenizer.chat_template is None,
-            return_offsets_mapping=True,
-        )
-        special = np.array(sorted(self.tokenizer.all_special_ids))
-        return [
-            self._mask(np.array(ids, dtype=np.int32), np.array(offsets, dtype=np.int64).reshape(-1, 2), turns, special)
-            for ids, offsets, (_, turns) in zip(batch["input_ids"], batch["offset_mapping"], rendered, strict=True)
-        ]
+    def encode(self, conversations: Sequence[Sequence[AnyMessage]]) -> list[Encoded]:
+        """One `Encoded` per conversation, in order. A conversation that cannot be encoded is `rejected` and stops none
+        of the others.
+        """
+        rows = [self._render(messages) for messages in conversations]
+        tokens = self._tokenize([row.rendered.text for row in rows if isinstance(row, _Row)])
+        return [row if isinstance(row, Encoded) else self._encoded(row, *next(tokens)) for row in rows]
 
-    def _mask(self, ids_T: np.ndarray, offsets_T2: np.ndarray, turns: Turns, special: np.ndarray) -> Encoded:
-        is_special_T = np.isin(ids_T, special)
-        content_T = np.zeros(len(ids_T), dtype=bool)
+    @cached_property
+    def _special(self) -> SpecialTokens:
+        return SpecialTokens.of(self.tokenizer)
+
+    @property
+    def _adds_special_tokens(self) -> bool:
+        """A template writes the special tokens itself; the plain format leaves them to the tokenizer."""
+        return self.tokenizer.chat_template is None
+
+    def _render(self, messages: Sequence[AnyMessage]) -> "_Row | Encoded":
+        bare, taken = [], 0
+        for message in messages:
+            if message.get("role") == "assistant" and isinstance(message.get("content"), str):
+                content, count = self._special.without_end_tokens(message["content"])
+                message, taken = {**message, "content": content} if count else message, taken + count
+            bare.append(message)
+        try:
+            return _Row(bare, render(self.tokenizer, bare, self._special), taken)
+        except Refused as refusal:
+            return Encoded.refused(str(refusal))
+
+    def _tokenize(self, texts: list[str]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Ids [T] and character offsets [T, 2] of each text."""
+        if not texts:
+            return
+        batch = self.tokenizer(texts, add_special_tokens=self._adds_special_tokens, return_offsets_mapping=True)
+        for ids, offsets in zip(batch["input_ids"], batch["offset_mapping"], strict=True):
+            yield np.array(ids, dtype=np.int32), np.array(offsets, dtype=np.int64).reshape(-1, 2)
+
+    def _encoded(self, row: "_Row", ids_T: np.ndarray, offsets_T2: np.ndarray) -> Encoded:
+        if self._special_in_content(row, ids_T, offsets_T2):
+            try:
+                ids_T, offsets_T2 = self._content_as_text(row)
+            except Refused as refusal:
+                return Encoded.refused(str(refusal))
+        if not len(ids_T):
+            return Encoded.refused("it has no tokens")
+        return self._mask(row, ids_T, offsets_T2)
+
+    def _mask(self, row: "_Row", ids_T: np.ndarray, offsets_T2: np.ndarray) -> Encoded:
+        turn_T = np.zeros(len(ids_T), dtype=bool)
         answer_T = np.zeros(len(ids_T), dtype=bool)
-        for role, span in turns:
-            inside_T = _tokens_in(offsets_T2, is_special_T, span)
-            content_T |= inside_T
-            if role == "assistant":
+        for turn in row.rendered.turns:
+            marker_T = self._special.is_added[ids_T] & (offsets_T2[:, 0] < turn.start)  # it may swallow a space
+            content_T = _inside(offsets_T2, turn.start, turn.end) & ~marker_T
+            inside_T = content_T | _starts_in(offsets_T2, turn.end, turn.stop)
+            turn_T |= inside_T
+            if turn.role == "assistant":
                 answer_T |= inside_T
-        full_T = content_T if self.mask_role_markers else np.ones(len(ids_T), dtype=bool)
+        full_T = turn_T if self.mask_role_markers else np.ones(len(ids_T), dtype=bool)
         predicted_T = answer_T if self.predict == "assistant" else full_T
         kept = slice(0, self.max_length)
         not_first_T = np.arange(len(ids_T)) > 0
         cut = max(0, len(ids_T) - self.max_length)
-        return Encoded(ids_T[kept], (predicted_T & not_first_T)[kept], (answer_T & not_first_T)[kept], cut > 0, cut=cut)
-
-
-def _tokens_in(offsets_T2: np.ndarray, is_special_T: np.ndarray, span: Span) -> np.ndarray:
-    """Tokens that start inside the span, and the special token right behind it that ends the turn."""
-    start_T, end_T = offsets_T2[:, 0], offsets_T2[:, 1]
-    return (start_T >= span[0]) & (end_T > start_T) & ((start_T < span[1]) | ((start_T == span[1]) & is_special_T))
-
-
-def render(tokenizer: Tokenizer, messages: Sequence[Message]) -> tuple[str, Turns]:
-    """The text of a conversation and where each turn's content stands in it, as (role, span)."""
-    return (
-        render_plain(messages, tokenizer.eos_token or "")
-        if tokenizer.chat_template is None
-        else _render_template(tokenizer, messages)
-    )
-
-
-def _render_template(tokenizer: Tokenizer, messages: Sequence[Message]) -> tuple[str, Turns]:
-    """Render twice, with and without marks around the contents; the marks' places are the spans.
-
-    A template that trims contents gets them trimmed beforehand, so that both renderings agree; one that rewrites them
-    is refused.
-    """
-    trimmed = [{**message, "content": message["content"].strip()} for message in messages]
-    for turns in (messages, trimmed):
-        text = tokenizer.apply_chat_template(list(turns), tokenize=False)
-        marked = tokenizer.apply_chat_template(
-            [{**turn, "content": f"{OPEN}{turn['content']}{CLOSE}"} for turn in turns], tokenize=False
+        return Encoded(
+            ids_T[kept],
+            (predicted_T & not_first_T)[kept],
+            (answer_T & not_first_T)[kept],
+            cut > 0,
+            cut=cut,
+            end_tokens=row.end_tokens,
         )
-        bare, spans = _take_marks(marked)
-        if bare == text and len(spans) == len(turns):
-            return text, [(turn["role"], span) for turn, span in zip(turns, spans, strict=True)]
-    return _render_by_prefixes(tokenizer, messages)
 
+    def _special_in_content(self, row: "_Row", ids_T: np.ndarray, offsets_T2: np.ndarray) -> bool:
+        special_S2 = offsets_T2[self._special.is_special[ids_T]]
+        return any(_inside(special_S2, turn.start, turn.end).any() for turn in row.rendered.turns)
 
-def _take_marks(marked: str) -> tuple[str, list[Span]]:
-    """The text without the marks and the spans they enclosed; no spans if the marks do not come in pairs."""
-    pieces = re.split(f"([{OPEN}{CLOSE}])", marked)
-    texts, marks = pieces[::2], pieces[1::2]
-    ends = list(accumulate(len(text) for text in texts[:-1]))
-    spans = list(zip(ends[::2], ends[1::2], strict=False)) if marks == [OPEN, CLOSE] * (len(marks) // 2) else []
-    return "".join(texts), spans
-
-
-def _render_by_prefixes(tokenizer: Tokenizer, messages: Sequence[Message]) -> tuple[str, Turns]:
-    """For templates that change contents: a turn is what it adds to the conversation before it."""
-    text = tokenizer.apply_chat_template(list(messages), tokenize=False)
-    turns: Turns = []
-    for i, message in enumerate(messages):
-        is_answer = message["role"] == "assistant"
-        before = (
-            tokenizer.apply_chat_template(list(messages[:i]), tokenize=False, add_generation_prompt=is_answer)
-            if i
-            else ""
+    def _content_as_text(self, row: "_Row") -> tuple[np.ndarray, np.ndarray]:
+        """Ids and offsets with the template's special tokens alone. Raises `Refused` where the tokenizer cannot write a
+        special token as text.
+        """
+        text = row.rendered.text
+        encoding = (
+            None
+            if OWN in text
+            else self._special.encode_with_own(text, self._own(row), add_special_tokens=self._adds_special_tokens)
         )
-        after = tokenizer.apply_chat_template(list(messages[: i + 1]), tokenize=False)
-        if not text.startswith(after) or not after.startswith(before):
-            reason = (
-                "rewrites earlier turns, so masks cannot be placed; remove it from the tokenizer to use the plain "
-                "format"
-            )
-            raise UserError(f"the chat template of {type(tokenizer).__name__} {reason}")
-        turns.append((message["role"], (len(before), len(after))))
-    return text, turns
+        if encoding is None:
+            raise Refused("a turn spells a special token, and the tokenizer offers no way to write it as text")
+        return encoding
+
+    def _own(self, row: "_Row") -> list[int]:
+        """Where the template wrote a special token: between the contents, and in the tool calls that spell none."""
+        text, own, position = row.rendered.text, [], 0
+        for turn, message in sorted(zip(row.rendered.turns, row.messages, strict=True), key=lambda pair: pair[0].start):
+            own += [found.start() for found in self._special.spelled.finditer(text, position, turn.start)]
+            own += self._own_in(text, turn, message)
+            position = turn.end
+        return own + [found.start() for found in self._special.spelled.finditer(text, position)]
+
+    def _own_in(self, text: str, turn: Turn, message: AnyMessage) -> list[int]:
+        """Those inside a turn. All are the content's, unless the template wrote more than the content: then those that
+        the message spells nowhere are the template's. Raises `Refused` where both wrote the same.
+        """
+        found = list(self._special.spelled.finditer(text, turn.start, turn.end))
+        if not found or text[turn.start : turn.end] in (message.get("content") or ""):
+            return []
+        written = Counter(match[0] for match in found)
+        spelled = Counter(token for string in _strings(message) for token in self._special.spelled.findall(string))
+        for token in written:
+            if spelled[token] not in (0, written[token]):
+                raise Refused(f"a tool call spells {shown(token)}, which the chat template writes there too")
+        return [match.start() for match in found if not spelled[match[0]]]
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A conversation on its way: its messages without end tokens, their text, and how many were taken off."""
+
+    messages: Sequence[AnyMessage]
+    rendered: Rendered
+    end_tokens: int
+
+
+def _inside(offsets_T2: np.ndarray, start: int, end: int) -> np.ndarray:
+    """Tokens of which a part stands in `[start, end)`; the first may begin with the space before it."""
+    return (offsets_T2[:, 0] < end) & (offsets_T2[:, 1] > start) & (start < end)
+
+
+def _starts_in(offsets_T2: np.ndarray, start: int, end: int) -> np.ndarray:
+    """Tokens that start in `[start, end)` and are not empty."""
+    return (offsets_T2[:, 0] >= start) & (offsets_T2[:, 0] < end) & (offsets_T2[:, 1] > offsets_T2[:, 0])
+
+
+def _strings(value: Any) -> Iterator[str]:
+    """All texts in a message, however deep."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from _strings(part)

@@ -34,7 +34,7 @@ class ConversationDataset(Dataset[dict[str, torch.Tensor]]):
     ) -> None:
         self.stage, self.max_length = stage, encoder.max_length
         self.samples: list[Encoded] = []
-        self.left_out = self.truncated = self.tokens_cut = 0
+        self.left_out = self.truncated = self.tokens_cut = self.end_tokens_removed = 0
         self.reasons: list[str] = []  # why each rejected conversation cannot be encoded
         with tqdm(
             total=total, desc=f"{stage}: encode", unit="sample", delay=3, disable=None if speaks else True
@@ -54,6 +54,7 @@ class ConversationDataset(Dataset[dict[str, torch.Tensor]]):
             return
         self.truncated += sample.truncated
         self.tokens_cut += sample.cut
+        self.end_tokens_removed += sample.end_tokens
         if sample.predicted.any():
             self.samples.append(sample)
         else:
@@ -82,6 +83,7 @@ class ConversationDataset(Dataset[dict[str, torch.Tensor]]):
             "rejected": self.rejected,
             "truncated": self.truncated,
             "tokens_cut": self.tokens_cut,
+            "end_tokens_removed": self.end_tokens_removed,
             "tokens": self.tokens,
             "predicted_tokens": self.predicted_tokens,
         }

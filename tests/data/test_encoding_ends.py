@@ -1,0 +1,120 @@
+"""The end of a turn: where it is, whether it is predicted, and end tokens that data sets leave behind answers."""
+
+import pytest
+from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers, processors
+from transformers import PreTrainedTokenizerFast
+
+from mygo.data.encoding import Encoder
+from mygo.data.special_tokens import END_TOKENS, SpecialTokens
+from tests.data.test_encoding import CHAT, answered, byte_tokenizer, marked, token_strings
+
+# Where a turn ends.
+
+
+@pytest.mark.parametrize(
+    ("text", "following", "stop"),
+    [
+        ("Yo<|im_end|>", None, 12),
+        ("Yo<|im_end|><|im_end|>", None, 12),  # the first alone
+        ("Yo \n<|im_end|>\n", None, 14),
+        ("Yo.<|im_end|>", None, 2),  # more than white space between
+        ("Yo \n", None, 2),
+        ("Yo", None, 2),
+        ("Yo<|im_end|>Hi?", 12, 12),
+        ("Yo<|im_end|>Hi?", 11, 2),  # it would reach into the next content
+        ("Yo<|im_start|>Hi?", 14, 14),  # the next turn ends this one
+        ("Yo\n<|im_start|>Hi?", 15, 2),  # white space ends it, and the next begins
+        ("Yo\n<|end|>Hi?", 10, 10),  # the end-of-sequence token ends whatever follows
+        ("Yo\n<|im_end|><|im_start|>Hi?", 25, 13),
+        ("Yo\n<|im_end|>x<|im_start|>Hi?", 26, 13),
+        ("Yo\n<|im_end|>Hi?<|im_start|>", 13, 2),
+    ],
+)
+def test_where_a_turn_ends(text, following, stop):
+    assert SpecialTokens.of(byte_tokenizer()).stop(text, 2, following) == stop
+
+
+def test_without_added_tokens_a_turn_ends_with_its_content():
+    special = SpecialTokens(Tokenizer(models.BPE()), {}, "", {})
+    assert special.stop("Yo<|im_end|>", 2, None) == 2
+    assert special.spelled.search("Yo<|im_end|>") is None
+
+
+def test_the_space_before_an_end_token_is_predicted_and_the_space_behind_is_not():
+    template = "{% for m in messages %}{{ m.role }}: {{ m.content }} {{ eos_token }} {% endfor %}"
+    assert marked(Encoder(byte_tokenizer(template), 1000, "assistant"), CHAT * 2) == "Yo ü. <|end|>Yo ü. <|end|>"
+
+
+def test_a_role_marker_that_swallows_the_spaces_of_a_content_is_not_predicted():
+    added = (AddedToken("<|assistant|>", rstrip=True, special=True),)
+    tokenizer = byte_tokenizer(
+        "{% for m in messages %}<|{{ m.role }}|>\n{{ m.content }}<|im_end|>{% endfor %}", added=added
+    )
+    encoder = Encoder(tokenizer, 1000, "assistant")
+    assert marked(encoder, answered("\n Yo.")) == "Yo.<|im_end|>"
+    assert token_strings(tokenizer, answered("\n Yo."))[-5:] == ["<|assistant|>", "Y", "o", ".", "<|im_end|>"]
+
+
+def test_a_token_that_begins_with_the_space_before_an_answer_is_predicted():
+    """Of `:_Hi` and `:_Yo` with `_o` and `_Yo` for single tokens, offsets with their spaces."""
+    vocab = {letter: i for i, letter in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))} | {
+        "Yo": 256,
+        "ĠYo": 257,
+    }
+    tokenizer = Tokenizer(models.BPE(vocab=vocab, merges=[("Y", "o"), ("Ġ", "Yo")]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.post_processor = processors.ByteLevel(trim_offsets=False)
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="</s>")
+    fast.chat_template = "{% for m in messages %}: {{ m.content }}{% endfor %}"
+    encoded = Encoder(fast, 1000, "assistant").encode(
+        [[{"role": "user", "content": "Yo"}, CHAT[1] | {"content": "Yo"}]]
+    )[0]
+    assert fast.convert_ids_to_tokens(encoded.input_ids) == [":", "ĠYo", ":", "ĠYo"]
+    assert encoded.predicted.tolist() == [False, False, False, True]
+
+
+# End tokens at the end of an answer.
+
+
+@pytest.mark.parametrize(
+    ("content", "bare", "count"),
+    [
+        ("Yo.", "Yo.", 0),
+        ("Yo. ", "Yo. ", 0),
+        ("Yo.</s>", "Yo.", 1),
+        ("Yo. </s>\n", "Yo. ", 1),
+        ("Yo.</s> <|endoftext|></s>", "Yo.", 3),
+        ("</s>", "", 1),
+        ("", "", 0),
+        ("</s> Yo.", "</s> Yo.", 0),
+        ("Yo.<|mine|>", "Yo.", 1),
+        ("Yo.x<|mine|>", "Yo.", 1),  # the longest
+        ("Yo.s>", "Yo.s>", 0),
+    ],
+)
+def test_end_tokens_at_the_very_end_are_taken_off(content, bare, count):
+    special = SpecialTokens(Tokenizer(models.BPE()), {}, "x<|mine|>" if "x<" in content else "<|mine|>", {})
+    assert special.without_end_tokens(content) == (bare, count)
+
+
+def test_the_end_tokens_of_the_usual_models_are_known():
+    special = SpecialTokens(Tokenizer(models.BPE()), {}, "", {})
+    expected = "</s> <|endoftext|> <|im_end|> <|end|> <|eot_id|> <|end_of_text|> <end_of_turn> <eos>"
+    assert sorted(END_TOKENS) == sorted(expected.split())
+    assert all(special.without_end_tokens(f"Yo.{end}") == ("Yo.", 1) for end in END_TOKENS)
+
+
+def test_end_tokens_are_taken_off_answers_alone():
+    chat = [{"role": role, "content": f"{role}</s>"} for role in ("system", "user", "assistant", "user", "assistant")]
+    encoded = Encoder(byte_tokenizer(), 1000).encode([chat])[0]
+    assert encoded.end_tokens == 2
+    assert byte_tokenizer().decode(encoded.input_ids) == (
+        "<|system|>\nsystem</s>\n<|user|>\nuser</s>\n<|assistant|>\nassistant<|end|>\n<|user|>\nuser</s>\n"
+        "<|assistant|>\nassistant<|end|>\n"
+    )
+
+
+def test_the_messages_are_left_as_they_are():
+    chat = answered("Yo.</s>")
+    Encoder(byte_tokenizer(), 1000).encode([chat])
+    assert chat == answered("Yo.</s>")
