@@ -107,25 +107,25 @@ def test_perplexity_stays_finite(write, made):
 
 
 def test_only_answers_count_by_hand(write, made):
-    """Tokens 2 and 3 are the answer's, token 0 too, but nothing predicts it; the second sample has no answer."""
+    """Tokens 2 and 3 are the answer's, token 0 too, but nothing predicts it; the last sample has no answer."""
     gates = made_logits([[0.9, 0.1, 0.2, 0.6]])
     samples = [
         made.Sample("a", 0, [5.0, 0.0, LOG3], gates, answer=[True, False, True, True]),
-        made.Sample("a", 1, [1.0, 1.0, 1.0], gates, answer=[True, False, False, False]),
-        made.Sample("a", 2, [1.0], made_logits([[0.9, 0.3]]), answer=[False, True]),
+        made.Sample("a", 1, [1.0], made_logits([[0.9, 0.3]]), answer=[False, True]),
+        made.Sample("a", 2, [1.0, 1.0, 1.0], gates, answer=[True, False, False, False]),
     ]
     statistics = open_statistics(write(samples).statistics)
     # perplexities 1 and 3: alpha 0 weighs 1/2, 1/2; alpha 1: 1/4, 3/4; alpha 2: 1/10, 9/10
     for alpha, expected in ((0.0, 0.4), (1.0, 0.5), (2.0, 0.56)):
         answers = layer_gates(statistics, alpha, "answer")[:, 0]
-        np.testing.assert_allclose(answers, [expected, np.nan, 0.3], atol=2e-4)
+        np.testing.assert_allclose(answers, [expected, 0.3, np.nan], atol=2e-4)
     assert np.isfinite(layer_gates(statistics, 2.0, "all")).all()
     params = made.params(tokens="answer", alpha=2.0)
-    np.testing.assert_allclose(SCORES["weighted"](statistics, params), [0.56, np.nan, 0.3], atol=2e-4)
-    np.testing.assert_allclose(SCORES["raw"](statistics, params), [0.4, np.nan, 0.3], atol=2e-4)
+    np.testing.assert_allclose(SCORES["weighted"](statistics, params), [0.56, 0.3, np.nan], atol=2e-4)
+    np.testing.assert_allclose(SCORES["raw"](statistics, params), [0.4, 0.3, np.nan], atol=2e-4)
     # of 0.4 and 0.3: a 0.3, b 0.4, mu 0.35; of 0.56 and 0.3: a 0.3, b 0.56, mu 0.43
-    np.testing.assert_allclose(SCORES["normalized"](statistics, params), [1 / 0.35, np.nan, 0], rtol=1e-3)
-    np.testing.assert_allclose(SCORES["quality"](statistics, params), [1 / 0.43, np.nan, 0], rtol=1e-3)
+    np.testing.assert_allclose(SCORES["normalized"](statistics, params), [1 / 0.35, 0, np.nan], rtol=1e-3)
+    np.testing.assert_allclose(SCORES["quality"](statistics, params), [1 / 0.43, 0, np.nan], rtol=1e-3)
 
 
 @pytest.mark.parametrize("tokens", ["all", "answer"])
