@@ -101,7 +101,8 @@ def _check_sizes(tasks: TaskDict, processes: int) -> None:
     for name, task in tasks["tasks"].items() if processes > 1 else ():
         if (questions := len(task.eval_docs)) < processes:
             raise UserError(
-                f"eval.tasks: {shown(name)} has {questions} questions for {processes} processes; launch at most {questions}"
+                f"eval.tasks: {shown(name)} has {questions} questions for {processes} processes; "
+                f"launch at most {questions}"
             )
 
 

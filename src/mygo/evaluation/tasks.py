@@ -73,9 +73,8 @@ def _load_by_name(name: str, manager: TaskManager) -> list[Task | Group]:
     try:
         loaded = manager.load([name])
     except (OSError, ValueError, RuntimeError, ImportError) as error:
-        raise UserError(
-            f"eval.tasks: {name!r} could not be loaded ({type(error).__name__}: {shown(' '.join(str(error).split()), 200)})"
-        ) from None
+        reason = shown(" ".join(str(error).split()), 200)
+        raise UserError(f"eval.tasks: {name!r} could not be loaded ({type(error).__name__}: {reason})") from None
     below = {child for children in loaded.get("group_map", {}).values() for child in children}
     return [
         item for found in (loaded["tasks"], loaded.get("groups", {})) for key, item in found.items() if key not in below
