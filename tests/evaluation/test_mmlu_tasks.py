@@ -43,6 +43,20 @@ def test_a_subject_is_never_a_template(rendered, tmp_path):
     assert requests[0][0].startswith(f"The following are multiple choice questions (with answers) about {name}.")
 
 
+def test_a_subject_is_shown_escaped_and_short(tmp_path):
+    name = "sea\nerror: forged \x1b[31m" + "x" * 10_000
+    row = {"question": "Q?", "subject": name, "choices": ["w", "x", "y", "z"], "answer": 2}
+    write_benchmark({"dev": [], "test": [row]}, MMLU, tmp_path / "benchmark")
+    with pytest.raises(UserError) as caught:
+        load_mmlu(tmp_path / "benchmark", 5)
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 400
+    with pytest.raises(UserError) as caught:
+        load_tasks(["mmlu", "mmlu_other"], None, tmp_path / "benchmark")
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 400
+
+
 def test_continuation_prompts_by_hand(rendered, world):
     group = load_mmlu(world / "benchmark", 1)
     assert {child.name: child.child_names for child in group} == {
@@ -78,7 +92,7 @@ def test_parts_of_mmlu_are_local_too(world):
         ),
         (["humaneval"], None, r"eval\.tasks: got 'humaneval', which runs code"),
         (["mmlu", "mmlu_stem"], None, r"eval\.tasks: Duplicate task 'mmlu_alloys'"),
-        (["mmlu"], 4, r"eval\.num_fewshot: got 4; .*dev\.parquet has 3 questions for 'alloys'"),
+        (["mmlu"], 4, r"eval\.num_fewshot: got 4; .*dev\.parquet has 3 questions for alloys"),
     ],
 )
 def test_wrong_names_and_shots_are_refused(world, manager, monkeypatch, names, shots, sentence):

@@ -7,6 +7,7 @@ cache. A finished cell is kept until params or code change: kill it and call it 
 
 import argparse
 import fcntl
+import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -25,6 +26,7 @@ WORK = Path("work/table")
 @one_sentence
 def main() -> None:
     arguments = _parser().parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # an exit takes the pipeline that is running with it
     strategies = [parse_strategy(text) for text in dict.fromkeys(arguments.strategies)]
     if len({strategy.name for strategy in strategies}) < len(strategies):
         raise UserError("--strategies: got one name for two strategies; takes a name for each")

@@ -11,7 +11,7 @@ from lm_eval.tasks.manager import TaskDict
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
-from mygo.errors import UserError
+from mygo.errors import UserError, shown
 from mygo.evaluation.lm import as_lm, on_terminal, quiet, templates_compiled_once
 from mygo.evaluation.results import Results
 from mygo.evaluation.tasks import load_tasks
@@ -101,7 +101,8 @@ def _check_sizes(tasks: TaskDict, processes: int) -> None:
     for name, task in tasks["tasks"].items() if processes > 1 else ():
         if (questions := len(task.eval_docs)) < processes:
             raise UserError(
-                f"eval.tasks: {name} has {questions} questions for {processes} processes; launch at most {questions}"
+                f"eval.tasks: {shown(name)} has {questions} questions for {processes} processes; "
+                f"launch at most {questions}"
             )
 
 

@@ -18,7 +18,7 @@ from lm_eval.api.group import Group
 from lm_eval.tasks import TaskManager
 from lm_eval.tasks._index import Entry
 
-from mygo.errors import UserError
+from mygo.errors import UserError, shown
 
 LM_EVAL_MMLU = Path(lm_eval.tasks.__file__).parent / "mmlu" / "default"
 TEMPLATE_SUBJECT = "mmlu_abstract_algebra"  # all subjects share one template; any would do
@@ -79,7 +79,7 @@ def load_mmlu(folder: Path, num_fewshot: int | None) -> Group:
         if len(splits["dev"]) < (num_fewshot or 0):
             raise UserError(
                 f"eval.num_fewshot: got {num_fewshot}; {folder / 'dev.parquet'} has {len(splits['dev'])} "
-                f"questions for {subject!r}"
+                f"questions for {shown(subject)}"
             )
     manager = TaskManager(include_defaults=False, include_path=LM_EVAL_MMLU)
     return _build_group("mmlu", _group_members(manager.task_index, benchmark), manager, benchmark)

@@ -9,7 +9,7 @@ from lm_eval.api.task import Task
 from lm_eval.tasks import TaskManager
 from lm_eval.tasks.manager import TaskDict
 
-from mygo.errors import UserError
+from mygo.errors import UserError, shown
 from mygo.evaluation.mmlu import load_mmlu
 
 
@@ -27,7 +27,7 @@ def load_tasks(names: Sequence[str], num_fewshot: int | None, benchmark: Path) -
     try:
         loaded = manager.load(items)
     except ValueError as error:
-        raise UserError(f"eval.tasks: {error}") from None
+        raise UserError(f"eval.tasks: {shown(error, 200)}") from None
     for name, task in loaded["tasks"].items():
         _set_shots(name, task, num_fewshot)
     return loaded
@@ -73,9 +73,8 @@ def _load_by_name(name: str, manager: TaskManager) -> list[Task | Group]:
     try:
         loaded = manager.load([name])
     except (OSError, ValueError, RuntimeError, ImportError) as error:
-        raise UserError(
-            f"eval.tasks: {name!r} could not be loaded ({type(error).__name__}: {' '.join(str(error).split())})"
-        ) from None
+        reason = shown(" ".join(str(error).split()), 200)
+        raise UserError(f"eval.tasks: {name!r} could not be loaded ({type(error).__name__}: {reason})") from None
     below = {child for children in loaded.get("group_map", {}).values() for child in children}
     return [
         item for found in (loaded["tasks"], loaded.get("groups", {})) for key, item in found.items() if key not in below
