@@ -18,7 +18,7 @@ PARAMS = CollectParams(
     shard_size=16,
     tokens=True,
     answer_alone=True,
-    base_nll=False,
+    base_nll=True,
     base_model=None,
     revision=None,
     dtype="float32",
@@ -35,12 +35,13 @@ def lines_of(report: str) -> dict[str, str]:
 
 def test_it_counts_what_collecting_then_does(tiny_selector, conversations, write_pool_of, tmp_path):
     pool = write_pool_of(tmp_path / "pool", conversations)
-    said = lines_of(dry_run(PARAMS, CPU, tiny_selector.parent, pool))
+    said = lines_of(dry_run(PARAMS, CPU, tiny_selector.parent, pool, tiny_selector))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["pool"]
-    metrics = collect(PARAMS, CPU, tiny_selector.parent, pool, tmp_path / "out")
+    metrics = collect(PARAMS, CPU, tiny_selector.parent, pool, tmp_path / "out", tiny_selector)
     assert said["samples"] == f"{metrics['samples']:,}, of which {metrics['truncated']:,} are cut at 48 tokens"
     assert said["tokens"].startswith(f"{metrics['tokens']:,} (")
     assert said["padding"] == "0.0%"
+    assert said["passes"] == "2, the second for the NLL of the base (collect.base_nll)"
     assert "in 3 shards, 0 of them already there" in said["on disk"]
     assert re.fullmatch(r"about 0 min \d\d s, 1 process", said["time"])
     assert re.match(r"[\d,]+ tokens/s on cpu \(float32\)", said["speed"])
@@ -48,8 +49,8 @@ def test_it_counts_what_collecting_then_does(tiny_selector, conversations, write
 
 def test_the_estimate_of_the_disk_is_near(tiny_selector, conversations, write_pool_of, tmp_path):
     pool = write_pool_of(tmp_path / "pool", conversations * 8)
-    said = lines_of(dry_run(PARAMS, CPU, tiny_selector.parent, pool))
-    collect(PARAMS, CPU, tiny_selector.parent, pool, tmp_path / "out")
+    said = lines_of(dry_run(PARAMS, CPU, tiny_selector.parent, pool, tiny_selector))
+    collect(PARAMS, CPU, tiny_selector.parent, pool, tmp_path / "out", tiny_selector)
     real = sum(path.stat().st_size for path in (tmp_path / "out").glob("shard-*"))
     estimate = float(re.match(r"about (\d+) kB", said["on disk"])[1]) * 1000
     assert 0.5 < estimate / real < 2  # tiny shards are mostly file headers
@@ -63,8 +64,8 @@ def test_shards_that_are_done_are_not_counted_in_the_time(
 
     monkeypatch.setattr(module, "publish", lambda work, out: None)
     pool = write_pool_of(tmp_path / "pool", conversations)
-    collect(PARAMS, CPU, tiny_selector.parent, pool, Path("out"))
-    said = lines_of(dry_run(PARAMS, CPU, tiny_selector.parent, pool))
+    collect(PARAMS, CPU, tiny_selector.parent, pool, Path("out"), tiny_selector)
+    said = lines_of(dry_run(PARAMS, CPU, tiny_selector.parent, pool, tiny_selector))
     assert "3 shards, 3 of them already there" in said["on disk"]
     assert said["time"] == "about 0 min 00 s, 1 process"
 

@@ -14,6 +14,7 @@ from mygo.collection.collect import collect
 from mygo.data.encoding import Encoder
 from mygo.errors import UserError
 from mygo.models.checkpoints import load_checkpoint
+from mygo.models.gate import gated_blocks
 from tests.collection.processes import CPU, PARAMS
 
 
@@ -64,7 +65,8 @@ def token_column(folder: Path, name: str) -> list[np.ndarray]:
 
 
 def test_answers_alone_are_scored_on_request(tiny_selector, pool, tmp_path):
-    collect(PARAMS.model_copy(update={"answer_alone": True}), CPU, tiny_selector.parent, pool, tmp_path / "out")
+    params = PARAMS.model_copy(update={"answer_alone": True, "base_nll": True})
+    collect(params, CPU, tiny_selector.parent, pool, tmp_path / "out", tiny_selector)
     alone, means = (
         token_column(tmp_path / "out", "token_nll_answer_alone"),
         columns(tmp_path / "out", "nll_answer_alone", "nll_answer"),
@@ -76,6 +78,8 @@ def test_answers_alone_are_scored_on_request(tiny_selector, pool, tmp_path):
             assert np.isnan(means["nll_answer_alone"][i])
             assert np.isnan(means["nll_answer"][i])
     model = load_checkpoint(tiny_selector, torch.float32).eval()
+    for block in gated_blocks(model).values():
+        block.forward = block.whole
     encoder = Encoder(AutoTokenizer.from_pretrained(tiny_selector), PARAMS.max_length)
     messages = pq.read_table(pool / "pool-00000.parquet")["messages"].to_pylist()
     sample = encoder.encode(messages[3:4])[0]
@@ -96,14 +100,7 @@ def test_any_causal_language_model_scores_the_pool(tiny_selector, pool, tmp_path
     collect(params, CPU, tmp_path / "nothing is warmed", pool, tmp_path / "out")
     names = pq.read_schema(tmp_path / "out/shard-00000.parquet").names
     assert names == [
-        "source_dataset",
-        "source_index",
-        "id",
-        "n_tokens",
-        "truncated",
-        "nll",
-        "nll_answer",
-        "token_nll",
+        *("source_dataset", "source_index", "id", "n_tokens", "truncated", "nll", "nll_answer", "token_nll", "answer"),
         "rejected",
     ]
     assert json.loads((tmp_path / "out/manifest.json").read_text())["gated"] is False

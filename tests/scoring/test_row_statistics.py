@@ -4,17 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from mygo.errors import UserError
 from mygo.models.checkpoints import load_checkpoint
 from mygo.scoring import attention
 from mygo.scoring import nll as nll_module
 from mygo.scoring.cpu.experts import use_cpu_experts
-from mygo.scoring.cpu.kernels import CpuKernels
 from mygo.scoring.nll import tiled_nll
 from mygo.scoring.row_statistics import score_row
 from mygo.scoring.rows import rows_by_length
 from mygo.scoring.segments import segment_softmax, segment_sum
-from mygo.scoring.self_test import compare_with_one_by_one
 
 LENGTHS = [7, 7, 5, 2, 1]
 
@@ -126,21 +123,3 @@ def test_experts_on_a_cpu_say_what_the_library_says(model):
     assert (model.config._experts_implementation == "mygo_cpu") is ("SelectMoe" in type(model).__name__)
     after = score_row(model, ids, answers, gated=True)
     torch.testing.assert_close(after.nll_M, before.nll_M, atol=1e-5, rtol=0)
-
-
-def test_the_self_test_sees_samples_that_see_each_other(model, monkeypatch):
-    ids, answers = samples(model)
-    assert (
-        compare_with_one_by_one(
-            model, ids, answers, gated=True, packed=True, attention="sdpa", kernels=CpuKernels(model)
-        )
-        < 1e-5
-    )
-    whole = attention._per_segment
-    monkeypatch.setattr(
-        attention, "_per_segment", lambda q, k, v, lengths, scaling: whole(q, k, v, (sum(lengths),), scaling)
-    )
-    with pytest.raises(UserError, match="differs from one-by-one scoring"):
-        compare_with_one_by_one(
-            model, ids, answers, gated=True, packed=True, attention="sdpa", kernels=CpuKernels(model)
-        )

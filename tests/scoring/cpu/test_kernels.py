@@ -1,5 +1,7 @@
 """What replaces the library's computations on a CPU says what they say."""
 
+from contextlib import suppress
+
 import pytest
 import torch
 from torch.nn.functional import scaled_dot_product_attention, silu
@@ -7,9 +9,10 @@ from transformers import Gemma2Config, Gemma2ForCausalLM, GPT2Config, GPT2LMHead
 from transformers.models.gpt_neox import modeling_gpt_neox
 from transformers.models.llama import modeling_llama
 
+from mygo.models.checkpoints import load_checkpoint
 from mygo.scoring.attention import Segments, packed_attention
 from mygo.scoring.cpu.attention import suits_blocks
-from mygo.scoring.cpu.kernels import CpuKernels, rms_norm, rotate, silu_times_, swiglu
+from mygo.scoring.cpu.kernels import CpuKernels, rms_norm, rotate, silu_times_
 from mygo.scoring.nll import online_logsumexp, plain_logsumexp
 
 SHAPE = {
@@ -22,24 +25,48 @@ SHAPE = {
 }
 
 
+def replaced(model) -> dict[str, int]:
+    """How many methods of each class are replaced, and by what."""
+    found = [f"{type(module).__name__}.{name}: {ours.__name__}" for module, name, ours in CpuKernels(model).methods]
+    return {what: found.count(what) for what in sorted(set(found))}
+
+
 def test_cpu_kernels_are_used_only_where_they_say_the_same():
-    """Llama and Qwen3 rotate and norm in the plain way; GPT-2 does neither. Within the block the library's own names
-    are ours.
-    """
-    llama = CpuKernels(LlamaForCausalLM(LlamaConfig(**SHAPE)))
-    assert [module.__name__ for module in llama.modules] == [modeling_llama.__name__]
-    assert llama.forwards == [(modeling_llama.LlamaRMSNorm, rms_norm), (modeling_llama.LlamaMLP, swiglu)]
-    q, k, cos, sin = torch.randn(1, 4, 9, 8), torch.randn(1, 2, 9, 8), torch.randn(1, 9, 8), torch.randn(1, 9, 8)
-    theirs = modeling_llama.apply_rotary_pos_emb(q, k, cos, sin)
-    with llama.in_use():
-        assert modeling_llama.apply_rotary_pos_emb is rotate
-        ours = modeling_llama.apply_rotary_pos_emb(q, k, cos, sin)
-    assert modeling_llama.apply_rotary_pos_emb is not rotate
-    torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=0)
-    gpt2 = CpuKernels(GPT2LMHeadModel(GPT2Config(vocab_size=101, n_embd=32, n_layer=2, n_head=4)))
-    assert (gpt2.modules, gpt2.forwards) == ([], [])
+    """Llama rotates, norms and multiplies in the plain way; GPT-2 does none of it."""
+    llama = LlamaForCausalLM(LlamaConfig(**SHAPE))
+    assert [file.__name__ for file in CpuKernels(llama).rotations] == [modeling_llama.__name__]
+    assert replaced(llama) == {"LlamaMLP.forward: swiglu": 2, "LlamaRMSNorm.forward: rms_norm": 5}
+    gpt2 = GPT2LMHeadModel(GPT2Config(vocab_size=101, n_embd=32, n_layer=2, n_head=4))
+    assert (CpuKernels(gpt2).rotations, CpuKernels(gpt2).methods) == ([], [])
     gemma = Gemma2ForCausalLM(Gemma2Config(**SHAPE, head_dim=8))  # its norm adds one to the weight
-    assert CpuKernels(gemma).forwards == []
+    assert replaced(gemma) == {}
+
+
+def test_a_gate_keeps_its_place_before_the_block_that_is_replaced(tiny_selector):
+    model = load_checkpoint(tiny_selector, torch.float32)
+    found = [what for what in replaced(model) if "swiglu" in what]
+    assert found == ([] if "SelectMoe" in type(model).__name__ else ["QualityGateMLP.whole: swiglu"])
+    ids = torch.arange(3, 20)[None]
+    with torch.no_grad():
+        before = model(ids).logits
+        with CpuKernels(model).in_use():
+            torch.testing.assert_close(model(ids).logits, before, atol=1e-5, rtol=0)
+
+
+def test_within_the_block_this_model_alone_computes_with_ours():
+    llama, other = LlamaForCausalLM(LlamaConfig(**SHAPE)), LlamaForCausalLM(LlamaConfig(**SHAPE))
+    other.model.norm.forward = own = lambda x: x  # as a hook of another library would leave it
+    norm, rotation = modeling_llama.LlamaRMSNorm.forward, modeling_llama.apply_rotary_pos_emb
+    kernels = CpuKernels(llama)
+    with suppress(ZeroDivisionError), kernels.in_use(), CpuKernels(other).in_use():
+        assert llama.model.norm.forward.__func__ is rms_norm
+        assert other.model.norm.forward is own  # which norms nothing
+        assert modeling_llama.apply_rotary_pos_emb is rotate
+        assert modeling_llama.LlamaRMSNorm.forward is norm
+        _ = 1 / 0  # a row that fails
+    assert not [module for module in llama.modules() if "forward" in vars(module)]
+    assert other.model.norm.forward is own
+    assert modeling_llama.apply_rotary_pos_emb is rotation
 
 
 @pytest.mark.parametrize("tokens", [3, 5000])  # in one piece, in several
@@ -79,7 +106,7 @@ class Strange(torch.nn.Module):
 def test_a_feed_forward_block_that_computes_something_else_stays_so(block):
     model = LlamaForCausalLM(LlamaConfig(**SHAPE))
     model.model.layers[0].mlp = model.model.layers[1].mlp = block()
-    assert not [kind for kind, _ in CpuKernels(model).forwards if kind in (Scaled, Strange)]
+    assert replaced(model) == {"LlamaRMSNorm.forward: rms_norm": 5}
 
 
 def test_silu_in_pieces_writes_into_the_gate():
