@@ -1,90 +1,11 @@
-"""Several processes share a pool by claiming shards."""
+"""Claims on shards: nobody takes another's, the dead give theirs back, what was abandoned is removed."""
 
 import fcntl
-import json
 import os
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
-import pytest
-import torch
-
-from mygo.collection.claims import Claims, by_cost
-from mygo.collection.collect import collect
-from mygo.params import CollectParams
-from mygo.runtime import Runtime
-
-one_family = pytest.mark.parametrize(
-    "tiny_selector", ["select_moe"], indirect=True
-)  # sharing does not look at the model
-PARAMS = CollectParams(
-    checkpoint="last",
-    tokens_per_batch=128,
-    max_length=48,
-    shard_size=5,
-    tokens=True,
-    answer_alone=False,
-    base_nll=False,
-    base_model=None,
-    revision=None,
-    dtype="float32",
-)  # forty samples: eight shards
-SCRIPT = """
-import sys, time, torch
-from pathlib import Path
-from mygo.collection import collect as module
-from mygo.params import CollectParams
-from mygo.runtime import Runtime
-score = module.score_shard
-def slow(engine, encoder, shard, *rest):
-    with open(f"scored-{rank}", "a") as file:
-        print(shard.index, file=file)
-    time.sleep(float(sys.argv[6]))
-    return score(engine, encoder, shard, *rest)
-module.score_shard = slow
-rank, processes = int(sys.argv[4]), int(sys.argv[5])
-runtime = Runtime(torch.device("cpu"), torch.float32, rank, processes)
-module.collect(CollectParams.model_validate_json(sys.argv[1]), runtime, Path(sys.argv[2]), Path(sys.argv[3]),
-Path("out"))
-"""
-
-
-@pytest.fixture
-def start(tiny_selector, pool):
-    def start(rank: int, processes: int, delay: float) -> subprocess.Popen:
-        command = [
-            sys.executable,
-            "-c",
-            SCRIPT,
-            PARAMS.model_dump_json(),
-            str(tiny_selector.parent),
-            str(pool),
-            str(rank),
-            str(processes),
-            str(delay),
-        ]
-        return subprocess.Popen(command, stderr=subprocess.DEVNULL)
-
-    return start
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
-
-
-def scored(rank: int) -> list[int]:
-    path = Path(f"scored-{rank}")
-    return [int(line) for line in path.read_text().split()] if path.exists() else []
-
-
-def until(condition) -> None:
-    deadline = time.monotonic() + 60
-    while not condition() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert condition()
+from mygo.collection.claims import ABANDONED_AFTER, Claims, by_cost, remove_abandoned
 
 
 def test_a_claimed_shard_is_taken_by_nobody_else(tmp_path):
@@ -121,48 +42,53 @@ def test_the_costly_shards_come_first(tmp_path, write_pool_of):
     assert by_cost(pool, 2, 1) == [2, 1, 0]  # cut at 16: 7 + 11 | 16 + 3 | 16 + 16
 
 
-@one_family
-def test_two_processes_share_the_shards_and_give_the_bytes_of_one(tiny_selector, pool, start, tmp_path):
-    processes = [start(rank, 2, 0.3) for rank in (0, 1)]
-    assert [process.wait(120) for process in processes] == [0, 0]
-    assert sorted(scored(0) + scored(1)) == list(range(8))
-    assert scored(0)
-    collect(PARAMS, Runtime(torch.device("cpu"), torch.float32, 0, 1), tiny_selector.parent, pool, tmp_path / "one")
-    assert contents(tmp_path / "one") == contents(Path("out"))
-    assert not list(Path("work/collect").iterdir())
+def test_nothing_is_claimed_once_the_result_is_published(tmp_path):
+    (tmp_path / "work").mkdir()
+    published = [False, True]
+    claims = Claims(tmp_path / "work", [0, 1], 0, 1, finished=lambda: published.pop(0))
+    assert [claim.shard for claim in claims.take()] == [0]
+    fcntl.flock((claims.folder / "1").open("rb"), fcntl.LOCK_EX | fcntl.LOCK_NB)  # its claim was given back
 
 
-@one_family
-def test_the_part_of_a_killed_process_is_done_by_the_one_that_lives(start):
-    victim = start(1, 2, 60)
-    until(lambda: scored(1))
-    survivor = start(0, 2, 0)
-    until(lambda: len(scored(0)) == 6)  # all but the one in work and the one claimed ahead
-    time.sleep(1)
-    assert not Path("out").exists()
-    os.kill(victim.pid, signal.SIGKILL)
-    victim.wait()
-    assert survivor.wait(60) == 0
-    assert sorted(scored(0)) == list(range(8))
-    assert len(json.loads(Path("out/manifest.json").read_text())["shards"]) == 8
+def test_a_claim_outlives_the_folder_that_another_process_clears(tmp_path):
+    (tmp_path / "work").mkdir()
+    claims = Claims(tmp_path / "work", [0, 1], 0, 1)
+    taken = claims.take()
+    next(taken)
+    claims.clear()
+    assert next(taken).shard == 1
 
 
-@one_family
-def test_a_process_that_comes_when_all_is_published_does_nothing(tiny_selector, pool, tmp_path):
-    cpu = torch.device("cpu")
-    collect(PARAMS, Runtime(cpu, torch.float32, 0, 2), tiny_selector.parent, pool, tmp_path / "out")
-    before = contents(tmp_path / "out")
-    assert collect(PARAMS, Runtime(cpu, torch.float32, 1, 2), tiny_selector.parent, pool, tmp_path / "out") == {}
-    assert contents(tmp_path / "out") == before
-    assert not list(Path("work/collect").glob("*/shard-*"))
+def test_what_nobody_touched_for_two_weeks_is_removed_unless_a_live_process_claims_it(tmp_path):
+    stage = tmp_path / "collect"
+    for name in ("old", "held", "new", "resumed"):
+        (stage / name).mkdir(parents=True)
+        (stage / name / "shard-00000.parquet").write_bytes(b"...")
+    claims = {name: Claims(stage / name, [1], 0, 1) for name in ("old", "held", "resumed", "orphan")}
+    taken = {name: next(own.take()) for name, own in claims.items()}
+    for name in ("old", "resumed", "orphan"):
+        taken[name].release()
+    before = time.time() - ABANDONED_AFTER - 60
+    for path in stage.iterdir():
+        if path.name != "new":
+            os.utime(path, (before, before))
+    os.utime(stage / "resumed")
+    remove_abandoned(stage)
+    left = sorted(path.name for path in stage.iterdir())
+    assert left == ["held", "held.claims", "new", "resumed", "resumed.claims"]
+    assert (stage / "held/shard-00000.parquet").exists()
 
 
-@one_family
-def test_a_worker_scores_and_leaves_publishing_to_the_run_it_helps(tiny_selector, pool, monkeypatch):
-    from mygo.collection import collect as module
+def test_a_work_folder_that_is_opened_again_is_not_abandoned(tmp_path, monkeypatch):
+    from mygo.workdir import open_workdir
 
-    main = Runtime(torch.device("cpu"), torch.float32, 0, 1)
-    assert collect(PARAMS, main.as_worker(), tiny_selector.parent, pool, Path("out")) == {}
-    assert not Path("out").exists()
-    monkeypatch.setattr(module, "score_shard", lambda *_: pytest.fail("all was scored by the worker"))
-    assert collect(PARAMS, main, tiny_selector.parent, pool, Path("out"))["samples"] == 40
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    folder = open_workdir("collect", {"model": "x"})
+    os.utime(folder, (0, 0))
+    assert open_workdir("collect", {"model": "x"}) == folder
+    remove_abandoned(folder.parent)
+    assert folder.exists()
+    os.utime(folder, (0, 0))
+    remove_abandoned(folder.parent)
+    assert not folder.exists()
+    assert not Path(f"{folder}.claims").exists()

@@ -12,7 +12,7 @@ import pytest
 from mygo.collection import collect as module
 from mygo.collection.collect import collect
 from mygo.scoring import row_size
-from tests.collection.processes import CPU, EIGHT_SHARDS, PARAMS, contents, ended, finished_shards, scored, until
+from tests.collection.processes import CPU, EIGHT_SHARDS, PARAMS, begun, contents, ended, finished_shards, scored, until
 
 one_family = pytest.mark.parametrize("tiny_selector", ["select_moe"], indirect=True)
 

@@ -113,8 +113,11 @@ def _score_shards(params: CollectParams, runtime: Runtime, grader: Grader, pool:
     _say_plan(engine, runtime, total, done)
     started, tokens, tested = time.perf_counter(), 0, False
     bar = tqdm(total=total, initial=done, desc="collect", unit="sample", disable=not runtime.is_main)
-    claimed = _claimed_shards(encoder, pool, params.shard_size, claims, patient=runtime.is_main)
-    with ShardWriter(claims.work) as writer, bar, closing(claimed):
+    with (
+        ShardWriter(claims.work) as writer,
+        bar,
+        closing(_claimed_shards(encoder, pool, params.shard_size, claims, writer, patient=runtime.is_main)) as claimed,
+    ):
         for claim, shard in claimed:
             if not tested and any(shard.lengths):
                 engine.self_test(shard.ids, shard.answers)
@@ -140,7 +143,7 @@ def _say_plan(engine: Engine, runtime: Runtime, total: int, done: int) -> None:
 
 
 def _claimed_shards(
-    encoder: Encoder, pool: Path, shard_size: int, claims: Claims, *, patient: bool
+    encoder: Encoder, pool: Path, shard_size: int, claims: Claims, writer: ShardWriter, *, patient: bool
 ) -> Generator[tuple[Claim, Shard], None, None]:
     """Claim and encode the next shard in a thread while this one is scored. A patient process stays until all shards
     are on disk.
@@ -155,6 +158,7 @@ def _claimed_shards(
                 ahead = queued
             if ahead is not None:
                 yield ahead[0], ahead[1].result()
+        writer.wait()  # a shard of our own that could not be written would never be there
         if not patient or not claims.missing() or claims.finished():
             return
         time.sleep(0.2)  # what is missing is being scored or written; if its process dies, its claim is free again

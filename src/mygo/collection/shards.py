@@ -131,9 +131,13 @@ class ShardWriter:
         """Queue a shard; blocks while the queue is full and raises what an earlier write raised. `written` is called
         once it is on disk.
         """
-        while len(self.waiting) >= self.ahead:
-            self.waiting.pop(0).result()
+        self.wait(self.ahead - 1)
         self.waiting.append(self.pool.submit(self._write, index, table, written))
+
+    def wait(self, left: int = 0) -> None:
+        """Until no more than `left` shards are waiting; raises what a write raised."""
+        while len(self.waiting) > left:
+            self.waiting.pop(0).result()
 
     def _write(self, index: int, table: pa.Table, written: Callable[[], object]) -> None:
         with sync_rename(self.folder / shard_name(index)) as temporary:
@@ -148,5 +152,4 @@ class ShardWriter:
     ) -> None:
         self.pool.shutdown(wait=True)
         if kind is None:
-            for future in self.waiting:
-                future.result()
+            self.wait()
