@@ -79,3 +79,14 @@ def test_names_are_harmless_wherever_they_stand(tmp_path):
     assert json.loads((tmp_path / "a.json").read_text()) == {"\u2039b": {"c\\n": ["\u2039/script>", {"d": "\\ud800"}]}}
     write_plot(tmp_path / "a.csv", [{"label": "<!--", "n": 1}])
     assert (tmp_path / "a.csv").read_text() == "label,n\n\u2039!--,1\n"
+
+
+def test_a_file_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "metrics").touch()
+    for write, name, values in ((write_metrics, "a.json", {"x": 1}), (write_plot, "a.csv", [{"x": 1}])):
+        with pytest.raises(UserError, match=rf"metrics/{name}: cannot be written \((Not a directory|File exists)\)"):
+            write(tmp_path / "metrics" / name, values)
+    (tmp_path / "b.json").mkdir()
+    with pytest.raises(UserError, match=r"b\.json: cannot be written \(Is a directory\)"):
+        write_metrics(tmp_path / "b.json", {"x": 1})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["b.json", "metrics"]

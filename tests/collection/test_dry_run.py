@@ -4,26 +4,12 @@ import re
 from pathlib import Path
 
 import pytest
-import torch
 
 from mygo.collection.collect import collect
 from mygo.collection.dry_run import _duration, _size, dry_run
-from mygo.params import CollectParams
-from mygo.runtime import Runtime
+from tests.collection.processes import CPU, PARAMS
 
-PARAMS = CollectParams(
-    checkpoint="last",
-    tokens_per_batch=128,
-    max_length=48,
-    shard_size=16,
-    tokens=True,
-    answer_alone=True,
-    base_nll=True,
-    base_model=None,
-    revision=None,
-    dtype="float32",
-)
-CPU = Runtime(torch.device("cpu"), torch.float32, 0, 1)
+PARAMS = PARAMS.model_copy(update={"answer_alone": True, "base_nll": True})
 
 
 def lines_of(report: str) -> dict[str, str]:
@@ -57,14 +43,9 @@ def test_the_estimate_of_the_disk_is_near(tiny_selector, conversations, write_po
 
 
 @pytest.mark.parametrize("tiny_selector", ["select_moe"], indirect=True)
-def test_shards_that_are_done_are_not_counted_in_the_time(
-    tiny_selector, conversations, write_pool_of, tmp_path, monkeypatch
-):
-    from mygo.collection import collect as module
-
-    monkeypatch.setattr(module, "publish", lambda work, out: None)
+def test_shards_that_are_done_are_not_counted_in_the_time(tiny_selector, conversations, write_pool_of, tmp_path):
     pool = write_pool_of(tmp_path / "pool", conversations)
-    collect(PARAMS, CPU, tiny_selector.parent, pool, Path("out"), tiny_selector)
+    collect(PARAMS, CPU.as_worker(), tiny_selector.parent, pool, Path("out"), tiny_selector)
     said = lines_of(dry_run(PARAMS, CPU, tiny_selector.parent, pool, tiny_selector))
     assert "3 shards, 3 of them already there" in said["on disk"]
     assert said["time"] == "about 0 min 00 s, 1 process"
