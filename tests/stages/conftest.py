@@ -20,12 +20,8 @@ class Copy:
 
     def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        env = {
-            **os.environ,
-            "PATH": path,
-            "HF_HUB_OFFLINE": "1",
-            "PYTHONPATH": f"{self.folder / 'src'}{os.pathsep}{self.folder}",
-        }
+        code = f"{self.folder / 'src'}{os.pathsep}{self.folder}"
+        env = {**os.environ, "PATH": path, "HF_HUB_OFFLINE": "1", "PYTHONPATH": code}
         done = subprocess.run(command, cwd=self.folder, env=env, capture_output=True, text=True, check=False)
         assert not check or done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
         return done
