@@ -131,7 +131,7 @@ def test_arrays_are_of_the_promised_types():
             bool,
             bool,
         ]
-    assert (encoded.truncated, encoded.end_tokens) == (False, 0)
+        assert (encoded.truncated, encoded.cut, encoded.end_tokens) == (False, 0, 0)
 
 
 @pytest.mark.parametrize("role", ["assistant", "user"])

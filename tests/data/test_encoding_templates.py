@@ -2,6 +2,8 @@
 predicted with the token that ends it, and no special token that the template did not write.
 """
 
+from copy import copy
+
 import numpy as np
 import pytest
 
@@ -147,3 +149,14 @@ def test_a_system_turn_that_a_template_moves_to_the_last_question_keeps_the_role
     assert [(turn.role, turn.start) for turn in turns[:3]] == [("system", 33), ("user", 10), ("assistant", 20)]
     encoded = Encoder(tokenizer, 1000, "assistant").encode([chat])[0]
     assert tokenizer.decode(encoded.input_ids[encoded.predicted]) == "Yo</s> The answer.</s>"
+
+
+def test_the_tokenizer_begins_the_plain_format_and_a_template_begins_its_own():
+    for chat in (TWICE, with_contents("Hi </s>?", "Yo.")):
+        encoded = Encoder(template_tokenizer("plain_bos"), 1000).encode([chat])[0]
+        assert encoded.input_ids.tolist().count(1) == 1
+        assert (encoded.input_ids[0], encoded.predicted[0], encoded.answer[0]) == (1, False, False)
+    tokenizer = copy(template_tokenizer("plain_bos"))
+    tokenizer.chat_template = template_tokenizer("gemma").chat_template.replace("bos_token", "''")
+    for chat in (TWICE, with_contents("Hi </s>?", "Yo.")):
+        assert 1 not in Encoder(tokenizer, 1000).encode([chat])[0].input_ids

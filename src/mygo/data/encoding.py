@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -99,7 +99,7 @@ class Encoder:
             return
         batch = self.tokenizer(texts, add_special_tokens=self._adds_special_tokens, return_offsets_mapping=True)
         for ids, offsets in zip(batch["input_ids"], batch["offset_mapping"], strict=True):
-            yield np.array(ids, dtype=np.int32), np.array(offsets, dtype=np.int64).reshape(-1, 2)
+            yield np.array(ids, dtype=np.int32), np.array(offsets, dtype=np.int64).reshape(len(ids), 2)
 
     def _encoded(self, row: "_Row", ids_T: np.ndarray, offsets_T2: np.ndarray) -> Encoded:
         if self._special_in_content(row, ids_T, offsets_T2):
@@ -123,13 +123,13 @@ class Encoder:
                 answer_T |= inside_T
         full_T = turn_T if self.mask_role_markers else np.ones(len(ids_T), dtype=bool)
         predicted_T = answer_T if self.predict == "assistant" else full_T
+        predicted_T[:1] = answer_T[:1] = False
         kept = slice(0, self.max_length)
-        not_first_T = np.arange(len(ids_T)) > 0
         cut = max(0, len(ids_T) - self.max_length)
         return Encoded(
             ids_T[kept],
-            (predicted_T & not_first_T)[kept],
-            (answer_T & not_first_T)[kept],
+            predicted_T[kept],
+            answer_T[kept],
             cut > 0,
             cut=cut,
             end_tokens=row.end_tokens,
@@ -177,8 +177,7 @@ class Encoder:
         return [match.start() for match in found if not spelled[match[0]]]
 
 
-@dataclass(frozen=True)
-class _Row:
+class _Row(NamedTuple):
     """A conversation on its way: its messages without end tokens, their text, and how many were taken off."""
 
     messages: Sequence[AnyMessage]
@@ -192,8 +191,7 @@ def _inside(offsets_T2: np.ndarray, start: int, end: int) -> np.ndarray:
 
 
 def _starts_in(offsets_T2: np.ndarray, start: int, end: int) -> np.ndarray:
-    """Tokens that start in `[start, end)` and are not empty."""
-    return (offsets_T2[:, 0] >= start) & (offsets_T2[:, 0] < end) & (offsets_T2[:, 1] > offsets_T2[:, 0])
+    return (offsets_T2[:, 0] >= start) & (offsets_T2[:, 0] < end)
 
 
 def _strings(value: Any) -> Iterator[str]:
