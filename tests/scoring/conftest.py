@@ -6,6 +6,7 @@ import torch
 from mygo.models.checkpoints import load_checkpoint
 from mygo.scoring.engine import Engine
 from mygo.scoring.row_size import RowSize
+from tests.tiny_bases import bases, case  # noqa: F401
 
 
 @pytest.fixture(autouse=True)

@@ -6,12 +6,10 @@ from transformers import GPT2Config, GPT2LMHeadModel
 
 from mygo.errors import UserError
 from mygo.models.gate import gated_blocks
-from mygo.scoring import attention, one_by_one, row_statistics, self_test
+from mygo.scoring import attention, row_statistics
 from mygo.scoring import nll as nll_module
 from mygo.scoring.engine import Engine
-from mygo.scoring.one_by_one import Expected
 from mygo.scoring.row_size import RowSize
-from mygo.scoring.self_test import Bound, texts_to_check
 
 DIFFERS = "in rows differs from one-by-one scoring: "
 
@@ -229,42 +227,6 @@ def test_experts_that_compute_something_else(engine, texts, monkeypatch):
     ours = ALL_EXPERTS_FUNCTIONS["mygo_cpu"]
     monkeypatch.setitem(ALL_EXPERTS_FUNCTIONS, "mygo_cpu", lambda *args, **kwargs: ours(*args, **kwargs) * 1.1)
     fails(engine, texts)
-
-
-def test_logits_that_do_not_fit_are_taken_in_pieces(engine, texts, monkeypatch):
-    with engine.library():
-        whole = one_by_one.score_alone(engine.model, texts[0][0], gated=True)
-    monkeypatch.setattr(one_by_one, "LOGITS", engine.model.config.vocab_size * 7)
-    monkeypatch.setattr(one_by_one, "LOGITS_AT_ONCE", engine.model.config.vocab_size * 3)
-    with engine.library():
-        pieces = one_by_one.score_alone(engine.model, texts[0][0], gated=True)
-    for name, value in vars(whole).items():
-        if value is not None:
-            torch.testing.assert_close(getattr(pieces, name), value, atol=1e-5, rtol=1e-5)
-
-
-def test_texts_fill_a_row_and_go_down_to_one_token(texts):
-    ids, answers = texts
-    checked = texts_to_check(ids, answers, 100)
-    assert [len(text) for text, _ in checked] == [100, 40, 33, 9, 1, 33, 33, 2, 1]
-    assert checked[0][0].tolist() == (ids[0].tolist() * 3)[:100]
-    assert checked[0][1].tolist() == (answers[0].tolist() * 3)[:100]
-    assert [len(text) for text, _ in texts_to_check(ids[:1], answers[:1], 30)] == [30, 40, 40, 40, 2, 1]
-    assert texts_to_check([ids[0][:0]], [answers[0][:0]], 30) == []
-
-
-def test_bounds_by_hand():
-    # of 10 tokens 0.1 + 2 / 10 = 0.3 may be off
-    assert Bound(0.1, 2.0).over(10) == pytest.approx(0.3)
-    # rows (1, -1) and (3, 4) against (1, 1) and (3, 3): mean differences 1 and 0.5, of scales 4 and 1: 0.5 is larger
-    found = self_test._difference(
-        "x",
-        torch.tensor([1.0, -1.0, 3.0, 4.0]),
-        Expected(torch.tensor([[1.0, 1.0], [3.0, 3.0]]), torch.tensor([4.0, 1.0]), 10),
-        Bound(0.1, 1.0),
-        10,
-    )
-    assert (found.off, found.allowed, found.share) == pytest.approx((0.5, 0.2, 2.5))
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])

@@ -18,12 +18,14 @@ LEAST = 1e-25  # smaller sums of exponentials may have lost terms that count
 
 def tiled_nll(hidden_MD: torch.Tensor, targets_M: torch.Tensor, head: nn.Linear) -> torch.Tensor:
     """Negative log-likelihood of each target in float32 [M], holding one tile of the logits at a time."""
+    if not len(targets_M):  # a row of samples of one token
+        return hidden_MD.new_zeros(0, dtype=torch.float32)
     rows, columns = TILE.get(hidden_MD.device.type, TILE["cpu"])
     parts = [
         _tiled_nll(hidden, target, head, columns)
         for hidden, target in zip(hidden_MD.split(rows), targets_M.split(rows), strict=True)
     ]
-    return torch.cat(parts) if parts else hidden_MD.new_zeros(0, dtype=torch.float32)
+    return torch.cat(parts)
 
 
 def _tiled_nll(hidden_RD: torch.Tensor, target_R: torch.Tensor, head: nn.Linear, columns: int) -> torch.Tensor:
