@@ -53,7 +53,7 @@ def test_compressed_files_may_be_written_in_pieces(tmp_path, compress):
 
 
 DAMAGED = [
-    ("cut.jsonl.gz", gzip.compress(LINES)[:-10]),
+    ("cut.jsonl.gz", gzip.compress(LINES, mtime=0)[:-10]),
     ("cut.jsonl.zst", zstandard.compress(LINES)[:-5]),
     ("cut.jsonl.xz", lzma.compress(LINES)[:-10]),
     ("cut.csv.bz2", bz2.compress(LINES)[:-10]),
@@ -83,12 +83,12 @@ MISTAKEN = [
     ("a.jsonl", POINTER, "it is a Git LFS pointer, not the file that it stands for"),
     ("a.parquet", POINTER, "it is a Git LFS pointer"),
     ("a.csv.gz", POINTER, "it is a Git LFS pointer"),
-    ("a.csv.gz", gzip.compress(POINTER), "it is a Git LFS pointer"),
-    ("a.jsonl", gzip.compress(LINES), "its content is that of a .gz file"),
+    ("a.csv.gz", gzip.compress(POINTER, mtime=0), "it is a Git LFS pointer"),
+    ("a.jsonl", gzip.compress(LINES, mtime=0), "its content is that of a .gz file"),
     ("a.jsonl", bz2.compress(LINES), "its content is that of a .bz2 file"),
     ("a.parquet", zstandard.compress(LINES), "its content is that of a .zst file"),
     ("a.csv", lzma.compress(LINES), "its content is that of a .xz file"),
-    ("a.json.gz", gzip.compress(gzip.compress(LINES)), "its content is that of a .gz file"),
+    ("a.json.gz", gzip.compress(gzip.compress(LINES, mtime=0), mtime=0), "its content is that of a .gz file"),
     ("a.jsonl", b"\n <!DOCTYPE html><html>", "it is a web page"),
     ("a.tsv", "text\nä\n".encode("utf-16"), "it is UTF-16 text; takes UTF-8"),
 ]
