@@ -5,12 +5,12 @@ N samples of the pool; `score` is NaN where a sample cannot be graded.
 
 import logging
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from mygo.data.labels import label_text
 from mygo.selection.agreement import auc, wilson
 
 logger = logging.getLogger(__name__)
@@ -43,26 +43,18 @@ class Labels:
 
 
 def read_labels(labels: pa.ChunkedArray, good_label: Any) -> Labels:
-    """Labels are compared by what they mean: `1`, `1.0` and `true` are one label, and so are `Clean` and `clean`."""
-    texts, good = labels.to_pylist(), _meaning(str(good_label))
-    meanings = {text: _meaning(text) for text in set(texts) if text is not None}
-    known_N = np.array([text is not None for text in texts], dtype=bool)
-    good_N = np.array([text is not None and meanings[text] == good for text in texts], dtype=bool)
-    return Labels(str(good_label).lower(), np.array(texts, dtype=object), known_N, good_N)
-
-
-def _meaning(label: str) -> Decimal | str:
-    """A number where the label is one (true is 1, false is 0, as in the table that it came from), else its text in
-    lower case: YAML reads an unquoted `true` as a boolean, and a source may hold numbers of any type.
+    """Labels are compared as `mygo.data.labels` writes them, in lower case: `1`, `1.0` and `1.00` are one label, and so
+    are `Clean` and `clean`. A pool that an earlier version wrote may still hold them otherwise.
     """
-    text = label.strip().lower()
-    if text in ("true", "false"):
-        return Decimal(text == "true")
-    try:
-        number = Decimal(text)
-    except InvalidOperation:
-        return text
-    return number if number.is_finite() and "_" not in text else text
+    texts, good = labels.to_pylist(), _plain(good_label)
+    good_texts = {text for text in set(texts) if text is not None and _plain(text) == good}
+    known_N = np.array([text is not None for text in texts], dtype=bool)
+    good_N = np.array([text in good_texts for text in texts], dtype=bool)
+    return Labels(good, np.array(texts, dtype=object), known_N, good_N)
+
+
+def _plain(label: Any) -> str:
+    return str(label_text(label)).lower()
 
 
 def describe(outcome: Outcome) -> Row:
