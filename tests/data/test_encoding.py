@@ -1,5 +1,7 @@
 """Encoding: what is predicted, masks from offsets, truncation; token by token against hand-written expectations."""
 
+from dataclasses import FrozenInstanceError
+
 import numpy as np
 import pytest
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
@@ -161,6 +163,16 @@ def test_samples_come_back_in_order_whatever_happens_to_them():
     assert texts == ["a<|end|>", "<|im_end|>b<|end|>", "c<|end|>", "", "d<|end|>"]
     assert [sample.end_tokens for sample in encoded] == [0, 0, 1, 0, 0]
     assert [sample.rejected is None for sample in encoded] == [True, True, True, False, True]
+
+
+@pytest.mark.parametrize("role", ["agent", "user", "critic"])
+def test_the_assistant_alone_gives_answers(role):
+    assert marked(Encoder(byte_tokenizer(CHATML), 1000), [{"role": role, "content": "Hi?"}], "answer") == ""
+
+
+def test_a_sample_cannot_be_changed():
+    with pytest.raises(FrozenInstanceError):
+        Encoder(byte_tokenizer(), 1000).encode([CHAT])[0].cut = 1  # type: ignore[misc]
 
 
 def test_the_plain_format_is_open_instructs():

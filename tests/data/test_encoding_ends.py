@@ -55,22 +55,32 @@ def test_a_role_marker_that_swallows_the_spaces_of_a_content_is_not_predicted():
     assert token_strings(tokenizer, answered("\n Yo."))[-5:] == ["<|assistant|>", "Y", "o", ".", "<|im_end|>"]
 
 
-def test_a_token_that_begins_with_the_space_before_an_answer_is_predicted():
-    """Of `:_Hi` and `:_Yo` with `_o` and `_Yo` for single tokens, offsets with their spaces."""
-    vocab = {letter: i for i, letter in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))} | {
-        "Yo": 256,
-        "ĠYo": 257,
-    }
-    tokenizer = Tokenizer(models.BPE(vocab=vocab, merges=[("Y", "o"), ("Ġ", "Yo")]))
+def merging_tokenizer(*pieces: tuple[str, str], template: str) -> PreTrainedTokenizerFast:
+    """Bytes and the merges `pieces`; offsets keep the spaces."""
+    letters = [*sorted(pre_tokenizers.ByteLevel.alphabet()), *("".join(pair) for pair in pieces)]
+    vocab = {letter: i for i, letter in enumerate(letters)}
+    tokenizer = Tokenizer(models.BPE(vocab=vocab, merges=list(pieces)))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.post_processor = processors.ByteLevel(trim_offsets=False)
     fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="</s>")
-    fast.chat_template = "{% for m in messages %}: {{ m.content }}{% endfor %}"
-    encoded = Encoder(fast, 1000, "assistant").encode(
-        [[{"role": "user", "content": "Yo"}, CHAT[1] | {"content": "Yo"}]]
-    )[0]
-    assert fast.convert_ids_to_tokens(encoded.input_ids) == [":", "ĠYo", ":", "ĠYo"]
+    fast.chat_template = template
+    return fast
+
+
+def test_a_token_that_begins_with_the_space_before_an_answer_is_predicted():
+    template = "{% for m in messages %}: {{ m.content }}{% endfor %}"
+    tokenizer = merging_tokenizer(("Y", "o"), ("Ġ", "Yo"), template=template)
+    chat = [{"role": role, "content": "Yo"} for role in ("user", "assistant")]
+    encoded = Encoder(tokenizer, 1000, "assistant").encode([chat])[0]
+    assert tokenizer.convert_ids_to_tokens(encoded.input_ids) == [":", "ĠYo", ":", "ĠYo"]
     assert encoded.predicted.tolist() == [False, False, False, True]
+
+
+def test_a_token_around_an_empty_answer_is_not_predicted():
+    tokenizer = merging_tokenizer(("Ċ", "Ċ"), template="{% for m in messages %}:\n{{ m.content }}\n{% endfor %}")
+    encoded = Encoder(tokenizer, 1000, "assistant").encode([[{"role": "assistant", "content": ""}]])[0]
+    assert tokenizer.convert_ids_to_tokens(encoded.input_ids) == [":", "ĊĊ"]
+    assert encoded.predicted.tolist() == [False, False]
 
 
 # End tokens at the end of an answer.
