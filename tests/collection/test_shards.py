@@ -72,7 +72,7 @@ def test_the_base_is_asked_beside_the_gates(warmed, tiny_selector, pool, tmp_pat
 
 
 def test_gates_over_the_answer_alone_can_be_had_again_from_the_tokens(warmed, tiny_selector, pool, tmp_path):
-    short = PARAMS.model_copy(update={"max_length": 24})
+    short = PARAMS.model_copy(update={"max_length": 10})
     collect(short, CPU, warmed, pool, tmp_path / "out", tiny_selector)
     table = pq.ParquetDataset(sorted((tmp_path / "out").glob("shard-*.parquet"))).read()
     assert str(table.schema.field("gate_mean_answer").type).startswith("fixed_size_list<element: float>[2]")
