@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from mygo.conversion.parity import Parity, base_folder, compare_files, compare_models
-from mygo.models.base import load_base, load_tokenizer
+from mygo.models.base import load_base, load_tokenizer, resolve_revision
 from mygo.models.gate import QualityGate
 from mygo.models.loading import check_family, from_base, load_selector
 from mygo.params import ConvertParams
@@ -16,15 +16,17 @@ def convert(params: ConvertParams, seed: int, out: Path) -> dict[str, Any]:
 
     What was saved is loaded again and compared with the base; only if they agree does `out` appear. `memory_efficient`
     compares files and holds one model at a time; logits are not compared then (null in the metrics).
+    A hub model is read at the commit that `convert.revision` stands for now, which the metrics name.
     Raises `UserError` for a base that cannot be had or is of another family, and if the comparison fails.
     """
-    check_family(params.family, params.base_model, params.revision)
-    tokenizer = load_tokenizer(params.base_model, params.revision)
+    commit = resolve_revision(params.base_model, params.revision)
+    check_family(params.family, params.base_model, commit)
+    tokenizer = load_tokenizer(params.base_model, commit)
     with atomic_folder(out) as staging:
         model = from_base(
             params.family,
             params.base_model,
-            params.revision,
+            commit,
             params.dtype,
             seed,
             trash_expert_mode=params.trash_expert_mode,
@@ -38,14 +40,13 @@ def convert(params: ConvertParams, seed: int, out: Path) -> dict[str, Any]:
         dtype, tied = model.dtype, model.config.tie_word_embeddings
         del model  # the comparison loads what was saved, and may need the memory
         if params.memory_efficient:
-            parity = compare_files(
-                base_folder(params.base_model, params.revision), staging, dtype, tied, params.tolerance
-            )
+            parity = compare_files(base_folder(params.base_model, commit), staging, dtype, tied, params.tolerance)
         else:
             parity = compare_models(
-                load_base(params.base_model, params.revision, dtype), load_selector(staging), params.tolerance
+                load_base(params.base_model, commit, dtype), load_selector(staging), params.tolerance
             )
-    return {"family": params.family, **facts, **_as_metrics(parity)}
+    known = {} if commit is None else {"base_model_commit": commit}
+    return {"family": params.family, **facts, **_as_metrics(parity), **known}
 
 
 def _count(model: Any) -> dict[str, int]:

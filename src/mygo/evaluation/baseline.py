@@ -6,6 +6,7 @@ from typing import Any
 
 from mygo.errors import UserError
 from mygo.evaluation.results import Results, read_results, write_results
+from mygo.models.base import resolve_revision
 from mygo.params import Params
 from mygo.runtime import Runtime
 from mygo.workdir import hash_folder
@@ -46,6 +47,9 @@ def baseline_settings(params: Params, runtime: Runtime, benchmark: Path) -> dict
         "seed": params.seed,
         "finetune.base_model": target.base_model,
         "finetune.revision": target.revision,
+        "the commit of finetune.base_model": resolve_revision(
+            target.base_model, target.revision, "finetune.base_model"
+        ),
         "eval.tasks": asked.tasks,
         "eval.num_fewshot": asked.num_fewshot,
         "eval.limit": asked.limit,

@@ -15,9 +15,11 @@ from mygo.errors import UserError, shown
 from mygo.evaluation.lm import as_lm, on_terminal, quiet, templates_compiled_once
 from mygo.evaluation.results import Results
 from mygo.evaluation.tasks import load_tasks
-from mygo.models.base import load_base, load_tokenizer
+from mygo.models.base import load_base, load_tokenizer, resolve_revision
 from mygo.params import FinetuneParams, Params
 from mygo.runtime import Runtime
+
+KEY = "finetune.base_model"
 
 
 def evaluate_base(params: Params, runtime: Runtime, benchmark: Path) -> Results | None:
@@ -59,8 +61,8 @@ def load_target(target: FinetuneParams, dtype: torch.dtype) -> tuple[PreTrainedM
     """Load the base model and its tokenizer: safetensors only, no remote code. Raises `UserError` if that fails."""
     if not on_terminal():
         transformers_logging.disable_progress_bar()
-    model = load_base(target.base_model, target.revision, dtype, key="finetune.base_model")
-    return model, load_tokenizer(target.base_model, target.revision, key="finetune.base_model")
+    commit = resolve_revision(target.base_model, target.revision, KEY)
+    return load_base(target.base_model, commit, dtype, key=KEY), load_tokenizer(target.base_model, commit, key=KEY)
 
 
 def _run(

@@ -12,7 +12,7 @@ from transformers import PreTrainedTokenizerBase
 
 from mygo.data.encoding import Message
 from mygo.errors import UserError
-from mygo.models.base import load_base, load_tokenizer
+from mygo.models.base import load_base, load_tokenizer, resolve_revision
 from mygo.params import FinetuneParams
 from mygo.runtime import Runtime
 from mygo.training.callbacks import LiveCallback, StartMessage
@@ -20,6 +20,8 @@ from mygo.training.dataset import BATCH, ConversationDataset, PadCollator, encod
 from mygo.training.lora import add_lora
 from mygo.training.output import output_folder
 from mygo.training.trainer import FiniteLossTrainer, training_arguments
+
+KEY = "finetune.base_model"
 
 
 class FinetuneTrainer(FiniteLossTrainer):
@@ -30,12 +32,13 @@ def fine_tune(
     params: FinetuneParams, runtime: Runtime, seed: int, selected: Path, out: Path, plots: Path
 ) -> dict[str, Any]:
     """Train a LoRA adapter on `selected` (JSON lines with `messages`); writes it to `out` in PEFT's format, returns the
-    metrics.
+    metrics, with the commit that `finetune.revision` stands for where the base is a hub model.
     """
     set_seed(seed)  # LoRA's matrices are drawn before the Trainer seeds
     dtype = runtime.resolve(params.dtype)
-    base = load_base(params.base_model, params.revision, dtype, key="finetune.base_model")
-    tokenizer = load_tokenizer(params.base_model, params.revision, key="finetune.base_model")
+    commit = resolve_revision(params.base_model, params.revision, KEY)
+    base = load_base(params.base_model, commit, dtype, key=KEY)
+    tokenizer = load_tokenizer(params.base_model, commit, key=KEY)
     base.config.use_cache = False
     dataset = _dataset(params, tokenizer, selected, runtime)
     model = add_lora(base, params.lora, "finetune")
@@ -52,7 +55,8 @@ def fine_tune(
         trainer.train()
         if runtime.is_main:
             _save(model, folder)
-    return _metrics(trainer, dataset, model)
+    known = {} if commit is None else {"base_model_commit": commit}
+    return _metrics(trainer, dataset, model) | known
 
 
 def _save(model: PeftModel, folder: Path) -> None:
