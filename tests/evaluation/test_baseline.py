@@ -58,7 +58,8 @@ def test_other_files_under_the_same_name_are_refused(baseline, world, make_param
     settings = baseline_settings(params, runtime, copy / "benchmark")
     write_baseline(read_raw(baseline), settings, tmp_path / "baseline")
     (copy / changed).write_text((copy / changed).read_text() + "\n")
-    with pytest.raises(UserError, match=r"baseline: the base was measured with the (files|questions) of .*; run"):
+    sentence = r"baseline: the base was measured with (base model|benchmark) files \(digest\) .*; run"
+    with pytest.raises(UserError, match=sentence):
         check_baseline(tmp_path / "baseline", baseline_settings(params, runtime, copy / "benchmark"))
 
 

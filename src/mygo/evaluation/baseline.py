@@ -42,7 +42,7 @@ def baseline_settings(params: Params, runtime: Runtime, benchmark: Path) -> dict
     The batch size and the device are left out: they move the last digits only.
     """
     target, asked = params.finetune, params.eval
-    folders = {"the files of finetune.base_model": Path(target.base_model), f"the questions of {benchmark}": benchmark}
+    folders = {"base model files (digest)": Path(target.base_model), "benchmark files (digest)": benchmark}
     return {
         "seed": params.seed,
         "finetune.base_model": target.base_model,
