@@ -27,7 +27,7 @@ def small_disk(tmp_path):
     if not mount("size=32k"):
         pytest.skip("only root may mount a small disk")
     yield folder, lambda options: mount(f"remount,{options}")
-    subprocess.run(["umount", str(folder)], check=True)
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 def test_a_disk_that_is_full_while_shards_are_written(tiny_selector, pool, small_disk, monkeypatch):

@@ -10,6 +10,7 @@ import pytest
 from mygo.collection import collect as module
 from mygo.collection.collect import collect
 from mygo.collection.dry_run import dry_run
+from mygo.collection.shards import TOKEN_COLUMNS
 from mygo.data.encoding import Encoded, Encoder
 from mygo.errors import UserError
 from tests.collection.processes import CPU, EIGHT_SHARDS, contents
@@ -49,10 +50,10 @@ def table_of(out: Path):
 def test_a_rejected_sample_has_a_reason_and_no_statistics_and_the_others_what_they_had(
     tiny_selector, pool, reject, conversations
 ):
-    params = EIGHT_SHARDS.model_copy(update={"answer_alone": True})
-    whole = collect(params, CPU, tiny_selector.parent, pool, Path("whole"))
+    params = EIGHT_SHARDS.model_copy(update={"answer_alone": True, "base_nll": True})
+    whole = collect(params, CPU, tiny_selector.parent, pool, Path("whole"), tiny_selector)
     reject(REJECTED)
-    metrics = collect(params, CPU, tiny_selector.parent, pool, Path("out"))
+    metrics = collect(params, CPU, tiny_selector.parent, pool, Path("out"), tiny_selector)
     table, expected = table_of(Path("out")), table_of(Path("whole"))
     assert table["id"].to_pylist() == [f"made_{i}" for i in range(40)]
     assert table.schema == expected.schema
@@ -60,9 +61,9 @@ def test_a_rejected_sample_has_a_reason_and_no_statistics_and_the_others_what_th
     for i, (row, before) in enumerate(rows):
         if i in REJECTED:
             assert (row["n_tokens"], row["truncated"], row["rejected"]) == (0, False, REASON)
-            assert row["token_nll"] == row["gate_logits"] == row["token_nll_answer_alone"] == b""
-            means = [name for name in row if name.startswith(("nll", "gate_m", "gate_w", "router"))]
-            assert len(means) == 7
+            assert {row[name] for name in TOKEN_COLUMNS} == {b""}
+            means = [name for name in row if name.startswith(("nll", "base_nll", "gate_m", "gate_w", "router"))]
+            assert len(means) == 11
             assert {row[name] for name in means} == {None}
         else:
             assert row["rejected"] is None

@@ -11,7 +11,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
@@ -48,6 +48,7 @@ class Claims:
     rank: int
     processes: int
     finished: Callable[[], bool] = lambda: False  # whether the result is published, so that nothing is left to claim
+    taken: list[Claim] = field(default_factory=list)
 
     @property
     def folder(self) -> Path:
@@ -69,6 +70,7 @@ class Claims:
                 claim.release()
                 return
             else:
+                self.taken.append(claim)
                 yield claim
 
     @contextmanager
@@ -103,6 +105,11 @@ class Claims:
                 except FileNotFoundError:  # the one that published has just cleared it away
                     continue
             return (self.folder / name).open("wb")
+
+    def release_all(self) -> None:
+        """Give back what was claimed and not done, where a run fails and its process lives on."""
+        for claim in self.taken:
+            claim.release()
 
     def clear(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)

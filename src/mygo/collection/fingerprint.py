@@ -18,7 +18,10 @@ from mygo.workdir import hash_folder
 
 PACKAGE = Path(__file__).resolve().parents[1]
 # Beginnings of paths below the package. A test follows the imports of this room: what it reaches is among them.
-CODE = ("collection/", "data/chat", "data/encoding", "data/pool", "data/records", "models/", "runtime", "scoring/")
+CODE = (
+    *("collection/", "models/", "runtime", "scoring/"),
+    *("data/chat", "data/encoding", "data/pool", "data/records", "data/rendering", "data/special_tokens"),
+)
 LIBRARIES = (pyarrow, tokenizers, torch, transformers)
 
 

@@ -25,6 +25,8 @@ def nothing_is_lost_if_published(claims: Claims) -> Iterator[None]:
     except (OSError, CannotWrite):
         if not claims.finished():
             raise
+    finally:
+        claims.release_all()
     if claims.finished():
         claims.clear()
 
