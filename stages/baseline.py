@@ -18,14 +18,15 @@ BENCHMARK = Path("data/benchmark")
 @one_sentence
 def main() -> None:
     params = load_params()
-    from mygo.evaluation.baseline import baseline_settings, write_baseline
+    from mygo.evaluation.baseline import base_commit, baseline_settings, write_baseline
     from mygo.evaluation.harness import evaluate_base
     from mygo.runtime import start_runtime
 
     runtime = start_runtime(params.seed)
     results = evaluate_base(params, runtime, BENCHMARK)
     if results is not None:  # the first process of the launch writes
-        write_baseline(results, baseline_settings(params, runtime, BENCHMARK), Path("data/baseline"))
+        settings = baseline_settings(params, runtime, BENCHMARK) | base_commit(params)
+        write_baseline(results, settings, Path("data/baseline"))
 
 
 if __name__ == "__main__":

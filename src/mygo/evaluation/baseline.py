@@ -12,6 +12,7 @@ from mygo.runtime import Runtime
 from mygo.workdir import hash_folder
 
 SETTINGS = "settings.json"
+KEY = "finetune.base_model"
 
 
 def write_baseline(results: Results, settings: dict[str, Any], folder: Path) -> None:
@@ -47,9 +48,6 @@ def baseline_settings(params: Params, runtime: Runtime, benchmark: Path) -> dict
         "seed": params.seed,
         "finetune.base_model": target.base_model,
         "finetune.revision": target.revision,
-        "the commit of finetune.base_model": resolve_revision(
-            target.base_model, target.revision, "finetune.base_model"
-        ),
         "eval.tasks": asked.tasks,
         "eval.num_fewshot": asked.num_fewshot,
         "eval.limit": asked.limit,
@@ -58,3 +56,9 @@ def baseline_settings(params: Params, runtime: Runtime, benchmark: Path) -> dict
         "eval.dtype": str(runtime.resolve(asked.dtype)).removeprefix("torch."),
         **{name: hash_folder(folder) if folder.is_dir() else None for name, folder in folders.items()},
     }
+
+
+def base_commit(params: Params) -> dict[str, Any]:
+    """The commit that `finetune.revision` stands for now, None of a folder: a setting too, but the hub is asked for it."""
+    target = params.finetune
+    return {"the commit of finetune.base_model": resolve_revision(target.base_model, target.revision, KEY)}
