@@ -60,6 +60,7 @@ mutants: $(STAMP)
 plots: $(STAMP)
 	dvc plots show
 
+# What interrupted runs keep to go on from; `collect` itself removes what nobody touched for two weeks.
 clean:
 	rm -rf work logs dvc_plots
 
