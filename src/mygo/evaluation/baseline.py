@@ -59,6 +59,8 @@ def baseline_settings(params: Params, runtime: Runtime, benchmark: Path) -> dict
 
 
 def base_commit(params: Params) -> dict[str, Any]:
-    """The commit that `finetune.revision` stands for now, None of a folder: a setting too, but the hub is asked for it."""
+    """The commit that `finetune.revision` stands for now, None of a folder. One more setting, for which the hub is
+    asked.
+    """
     target = params.finetune
     return {"the commit of finetune.base_model": resolve_revision(target.base_model, target.revision, KEY)}
