@@ -112,7 +112,8 @@ def _score_shards(params: CollectParams, runtime: Runtime, grader: Grader, pool:
     done = total - sum(min(params.shard_size, total - i * params.shard_size) for i in missing)
     _say_plan(engine, runtime, total, done)
     started, tokens, tested = time.perf_counter(), 0, False
-    bar = tqdm(total=total, initial=done, desc="collect", unit="sample", disable=not runtime.is_main)
+    silent = None if runtime.is_main else True  # None: a bar on a terminal, nothing in a file
+    bar = tqdm(total=total, initial=done, desc="collect", unit="sample", disable=silent)
     with (
         ShardWriter(claims.work) as writer,
         bar,

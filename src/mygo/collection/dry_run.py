@@ -72,7 +72,7 @@ def _a_shard_to_time(encoder: Encoder, pool: Path, shard_size: int) -> Shard:
 
 
 def _shards(encoder: Encoder, pool: Path, shard_size: int) -> Iterator[Shard]:
-    bar = tqdm(total=count_rows(pool), desc="tokenise", unit="sample")
+    bar = tqdm(total=count_rows(pool), desc="tokenise", unit="sample", disable=None)
     for index, batch in enumerate(iter_batches(pool, COLUMNS, shard_size)):
         yield encode_shard(encoder, index, batch)
         bar.update(batch.num_rows)

@@ -102,7 +102,7 @@ def _compare(base: Mapping[str, Read], selector: Mapping[str, Read], dtype: torc
     if strays := sorted(own ^ set(base)):
         raise _failure(f"{strays[0]} is in one of the two models only ({len(strays)} such tensors)")
     largest = 0.0
-    for name in tqdm(sorted(base), desc="parity", unit=" tensors"):
+    for name in tqdm(sorted(base), desc="parity", unit=" tensors", disable=None):
         difference = _difference(base[name]().to(dtype), selector[name]())
         if not difference <= tolerance:  # NaN fails too
             raise _failure(f"{name} differs by {difference:.3g}; convert.tolerance allows {tolerance:.3g}")

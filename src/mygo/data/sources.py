@@ -32,7 +32,7 @@ class PoolSource:
     commits: dict[str, str | None]
 
     def __iter__(self) -> Iterator[Outcome]:
-        return iter(tqdm(self.rows, desc="read", unit=" rows", delay=BAR_DELAY))
+        return iter(tqdm(self.rows, desc="read", unit=" rows", delay=BAR_DELAY, disable=None))
 
 
 @dataclass(frozen=True)

@@ -142,7 +142,8 @@ def _pretrain(model: PreTrainedModel, batches: Iterator[Batch], steps: int, name
     schedule = get_cosine_schedule_with_warmup(optimizer, math.ceil(WARMUP_SHARE * steps), steps)
     model.train()
     losses = []
-    for _ in tqdm(range(steps), desc=f"pretrain {name}", unit="step", position=list(BASE_MODELS).index(name)):
+    place = list(BASE_MODELS).index(name)
+    for _ in tqdm(range(steps), desc=f"pretrain {name}", unit="step", position=place, disable=None):
         loss = model(**next(batches), use_cache=False).loss
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), MAX_GRAD_NORM)
