@@ -243,11 +243,3 @@ def test_the_deps_of_a_stage_hold_all_code_that_decides_its_outputs(name):
         for path in reached
         if not any(path.is_relative_to(ROOT / dep) for dep in deps) and path.name != "__init__.py"
     ] == []
-
-
-@pytest.mark.parametrize("path", sources("src"), ids=lambda p: str(p.relative_to(ROOT)))
-def test_progress_bars_are_for_terminals(path):
-    """In a log file a bar is a line a step."""
-    calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
-    bars = [call for call in calls if isinstance(call.func, ast.Name) and call.func.id == "tqdm"]
-    assert all("disable" in {keyword.arg for keyword in bar.keywords} for bar in bars)
