@@ -63,7 +63,7 @@ class Plan:
         return process
 
 
-def ended(process: BaseProcess, seconds: float = 60) -> int | None:
+def ended(process: BaseProcess, seconds: float = 240) -> int | None:
     """Its exit status, negative for a signal."""
     process.join(seconds)
     return process.exitcode
@@ -83,7 +83,7 @@ def _read(path: Path) -> list[int]:
     return [int(line) for line in path.read_text().split()] if path.exists() else []
 
 
-def until(condition: Callable[[], object], seconds: float = 60) -> None:
+def until(condition: Callable[[], object], seconds: float = 240) -> None:
     deadline = time.monotonic() + seconds
     while not condition() and time.monotonic() < deadline:
         time.sleep(0.01)
