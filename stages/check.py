@@ -5,9 +5,11 @@ Out: data/checked, which always says the same. DVC deletes a stage's outputs bef
      a stage found would cost what the run before had left; here it costs nothing.
 """
 
+import sys
 from pathlib import Path
 
 from mygo.errors import one_sentence
+from mygo.launch.advice import advice
 from mygo.launch.arguments import parse_arguments
 from mygo.launch.preflight import preflight
 from mygo.params import load_params
@@ -18,6 +20,8 @@ from mygo.workdir import write_atomically
 def main() -> None:
     params = load_params()
     preflight(params, Path())
+    for sentence in advice(params, Path()):
+        print(f"warning: {sentence}", file=sys.stderr)
     if any(name != "mmlu" and not name.startswith("mmlu_") for name in params.eval.tasks):
         from mygo.evaluation.tasks import check_names  # lm-eval takes seconds to import
 

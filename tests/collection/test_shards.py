@@ -11,6 +11,7 @@ from tqdm import tqdm
 from transformers import AutoTokenizer
 
 from mygo.collection.collect import COLUMNS, Shard, collect, read_shard, score_shard
+from mygo.collection.shards import TOKEN_COLUMNS
 from mygo.data.encoding import Encoded, Encoder
 from mygo.errors import UserError
 from mygo.models.base_weights import BaseWeights
@@ -125,7 +126,7 @@ def test_a_shard_without_a_token_has_the_columns_of_the_others(tiny_selector, po
     mixed = score_shard(engine, encoder, Shard(0, whole.provenance, [none, *whole.encoded[1:]]), PARAMS, bar)
     assert empty.schema == mixed.schema == table.schema
     for name in set(table.column_names) - set(COLUMNS):
-        null = name not in ("n_tokens", "truncated", "token_nll", "gate_logits", "answer", "token_nll_answer_alone")
+        null = name not in ("n_tokens", "truncated", "end_tokens_removed", *TOKEN_COLUMNS)
         assert empty[name].null_count == (5 if null else 0)
         assert mixed[name].to_pylist()[0] == empty[name].to_pylist()[0]
     assert pa.compute.sum(empty["n_tokens"]).as_py() == 0

@@ -59,6 +59,20 @@ def test_a_sample_does_not_depend_on_its_row(tiny_selector, pool, tmp_path):
         np.testing.assert_allclose(a[name], b[name], atol=1e-4)
 
 
+def test_end_tokens_that_were_taken_off_answers_are_counted(tiny_selector, write_pool_of, tmp_path, conversations):
+    end = AutoTokenizer.from_pretrained(tiny_selector).eos_token
+    counts = [1, 0, 2] + [0] * 37
+    chats = [
+        [user, {**answer, "content": answer["content"] + end * count}]
+        for (user, answer), count in zip(conversations, counts, strict=True)
+    ]
+    pool = write_pool_of(tmp_path / "ends", chats)
+    metrics = collect(PARAMS, CPU, tiny_selector.parent, pool, tmp_path / "out")
+    table = pq.ParquetDataset(sorted((tmp_path / "out").glob("shard-*.parquet"))).read()
+    assert table["end_tokens_removed"].to_pylist() == counts
+    assert metrics["end_tokens_removed"] == 3
+
+
 def token_column(folder: Path, name: str) -> list[np.ndarray]:
     table = pq.ParquetDataset(sorted(folder.glob("shard-*.parquet"))).read(columns=[name])
     return [np.frombuffer(blob, np.float32) for blob in table[name].to_pylist()]
@@ -100,8 +114,8 @@ def test_any_causal_language_model_scores_the_pool(tiny_selector, pool, tmp_path
     collect(params, CPU, tmp_path / "nothing is warmed", pool, tmp_path / "out")
     names = pq.read_schema(tmp_path / "out/shard-00000.parquet").names
     assert names == [
-        *("source_dataset", "source_index", "id", "n_tokens", "truncated", "nll", "nll_answer", "token_nll", "answer"),
-        "rejected",
+        *("source_dataset", "source_index", "id", "n_tokens", "truncated", "end_tokens_removed"),
+        *("nll", "nll_answer", "token_nll", "answer", "rejected"),
     ]
     assert json.loads((tmp_path / "out/manifest.json").read_text())["gated"] is False
     assert np.isfinite(columns(tmp_path / "out", "nll")["nll"]).all()

@@ -157,6 +157,12 @@ def test_a_folder_without_a_pool_is_named(tmp_path, read):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_pool_of_no_sample_is_named(tmp_path):
+    pq.write_table(POOL_SCHEMA.empty_table(), tmp_path / "pool-00000.parquet")
+    with pytest.raises(UserError, match=r"the pool holds no sample$"):
+        count_rows(tmp_path)
+
+
 @pytest.mark.usefixtures("small_parts")
 @pytest.mark.parametrize(
     ("ratio", "expected"), [(0.14, 7), (0.05, 3), (1e-05, 1), (1.0, 50)]

@@ -52,15 +52,16 @@ def published_shards(out: Path) -> list[Path]:
 
 def shard_metrics(files: list[Path], params: CollectParams) -> dict[str, Any]:
     """Counts only: what depends on the clock or on the memory is printed, not tracked. `not_gradable` has no predicted
-    token, `rejected` could not be encoded.
+    token, `rejected` could not be encoded; `end_tokens_removed` stood at the very end of an answer.
     """
-    counts = dict.fromkeys(("samples", "tokens", "truncated", "rejected", "not_gradable"), 0)
+    summed = {"tokens": "n_tokens", "truncated": "truncated", "end_tokens_removed": "end_tokens_removed"}
+    counts = dict.fromkeys(("samples", *summed, "rejected", "not_gradable"), 0)
     for file in files:
-        table = pq.read_table(file, columns=["n_tokens", "truncated", "nll", "rejected"])
+        table = pq.read_table(file, columns=[*summed.values(), "nll", "rejected"])
         rejected = table.num_rows - table["rejected"].null_count
         counts["samples"] += table.num_rows
-        counts["tokens"] += int(table["n_tokens"].to_numpy().sum())
-        counts["truncated"] += int(table["truncated"].to_numpy().sum())
+        for name, column in summed.items():
+            counts[name] += int(table[column].to_numpy().sum())
         counts["rejected"] += rejected
         counts["not_gradable"] += table["nll"].null_count - rejected
     return {**counts, "max_length": params.max_length, "shards": len(files)}

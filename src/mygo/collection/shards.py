@@ -59,6 +59,7 @@ def shard_table(
     columns = {name: provenance[name] for name in ("source_dataset", "source_index", "id")}
     columns["n_tokens"] = pa.array(lengths, pa.int32())
     columns["truncated"] = pa.array([sample.truncated for sample in encoded], pa.bool_())
+    columns["end_tokens_removed"] = pa.array([sample.end_tokens for sample in encoded], pa.int32())
     for prefix, scored in (("", rows), ("base_", base or [])):
         for name, field in NLL.items() if scored else ():
             columns[prefix + name] = pa.array(_scatter(scored, field, len(lengths)), pa.float32(), from_pandas=True)

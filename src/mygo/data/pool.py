@@ -76,8 +76,11 @@ def open_pool(folder: Path) -> "ds.Dataset":
 
 
 def count_rows(folder: Path) -> int:
-    """The number of samples, from the files' footers. Raises `UserError` if there is no pool."""
-    return sum(pq.read_metadata(path).num_rows for path in _part_paths(folder))
+    """The number of samples, from the files' footers. Raises `UserError` if there is no pool, or none in it."""
+    rows = sum(pq.read_metadata(path).num_rows for path in _part_paths(folder))
+    if not rows:
+        raise UserError(f"{folder}: the pool holds no sample")
+    return rows
 
 
 def iter_batches(folder: Path, columns: Sequence[str], batch_size: int, first: int = 0) -> Iterator[pa.RecordBatch]:

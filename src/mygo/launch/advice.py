@@ -1,0 +1,28 @@
+"""What runs, but is hardly what anyone means: said once, by the stage `check`."""
+
+from pathlib import Path
+
+from mygo.errors import shown
+from mygo.params import Params
+from mygo.params.inputs import BASE_MODELS, is_folder
+
+GROUPS = {"convert": "selector", "finetune": "target"}  # whose presets name another base model
+
+
+def advice(params: Params, root: Path) -> list[str]:
+    """A sentence for each base model of the mini world that is to grade, or to learn, real conversations."""
+    if params.prepare.source == "mini_world":
+        return []
+    return [
+        f"{section}.base_model is {shown(model)}, a model of the mini world that has never read real text, while "
+        f"prepare.source is {params.prepare.source}: what it {says} means nothing; choose another with {group}=..."
+        for section, model, says in (
+            ("convert", params.convert.base_model, "says of these conversations"),
+            ("finetune", params.finetune.base_model, "learns from them"),
+        )
+        if (group := GROUPS[section]) and _of_the_mini_world(model, root)
+    ]
+
+
+def _of_the_mini_world(model: str, root: Path) -> bool:
+    return is_folder(model, root) and (root / model).resolve().is_relative_to((root / BASE_MODELS).resolve())

@@ -1,0 +1,34 @@
+"""A model of the mini world that is to grade real conversations is told of, once."""
+
+import pytest
+
+from mygo.launch.advice import advice
+from tests.launch.test_preflight import params_with
+
+
+@pytest.fixture
+def root(repository, monkeypatch):
+    monkeypatch.chdir(repository.folder)
+    return repository.folder
+
+
+def test_the_mini_world_needs_no_advice(root):
+    assert advice(params_with(root), root) == []
+
+
+def test_mini_models_on_real_text_are_told_of(root):
+    selector, target = advice(params_with(root, prepare__source="local"), root)
+    assert selector == (
+        "convert.base_model is data/base/olmoe, a model of the mini world that has never read real text, while "
+        "prepare.source is local: what it says of these conversations means nothing; choose another with selector=..."
+    )
+    assert target.startswith("finetune.base_model is data/base/qwen3, ")
+    assert target.endswith(" with target=...")
+
+
+def test_models_of_the_hub_and_the_users_own_need_none(root):
+    (root / "mine").mkdir()
+    hub = params_with(
+        root, prepare__source="hub", convert__base_model="allenai/OLMoE-1B-7B-0125", finetune__base_model="mine"
+    )
+    assert advice(hub, root) == []
