@@ -1,5 +1,7 @@
 """A pool to collect, and a folder of its own for what is written."""
 
+import contextlib
+from multiprocessing import forkserver
 from pathlib import Path
 
 import pytest
@@ -17,8 +19,15 @@ def pool(tmp_path, conversations, write_pool_of):
     return write_pool_of(tmp_path / "pool", conversations)
 
 
+@pytest.fixture(scope="session")
+def _server():
+    """Imports for all processes, once. It finds the tests by its working folder: Python 3.11 hands it no other path."""
+    with contextlib.chdir(Path(__file__).parents[2]):
+        forkserver.ensure_running()
+
+
 @pytest.fixture
-def start(tiny_selector, pool):
+def start(tiny_selector, pool, _server):
     """Starts collect in a process of its own: `start(rank=1, delay=0.1)`."""
 
     def start(**plan):

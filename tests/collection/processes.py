@@ -41,8 +41,8 @@ FORKS.set_forkserver_preload(["tests.collection.processes"])
 
 @dataclass(frozen=True)
 class Plan:
-    """One process of collect. `delay`: seconds before each shard. `waits_before` and `waits_after` loading the model: a
-    file that must be there first.
+    """One process of collect. `delay`: seconds before each shard. `stays_at`: the shard before which it sleeps on until
+    a signal comes. `waits_before` and `waits_after` loading the model: a file that must be there first.
     """
 
     warmed: Path
@@ -51,6 +51,7 @@ class Plan:
     rank: int = 0
     processes: int = 1
     delay: float = 0.0
+    stays_at: int | None = None
     threads: int = 1
     waits_before: str | None = None
     waits_after: str | None = None
@@ -112,7 +113,7 @@ def _collect(plan: Plan, folder: Path) -> None:
 
     def slow_score(engine: object, encoder: object, shard: module.Shard, *rest: object) -> object:
         _note(f"begun-{plan.rank}", shard.index)
-        time.sleep(plan.delay)
+        time.sleep(600 if shard.index == plan.stays_at else plan.delay)
         table = score(engine, encoder, shard, *rest)
         _note(f"scored-{plan.rank}", shard.index)
         return table

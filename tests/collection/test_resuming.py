@@ -46,7 +46,7 @@ def test_other_params_model_or_data_never_reuse_shards(
 
 @one_family
 def test_killed_in_the_middle_it_resumes_to_the_same_bytes(start, one_run):
-    process = start(delay=0.2)
+    process = start(stays_at=4)
     until(lambda: len(finished_shards()) >= 2)
     process.kill()
     assert ended(process) == -9
@@ -88,7 +88,7 @@ def test_killed_at_ten_random_moments_it_repeats_one_shard_at_most(start, one_ru
 
 @one_family
 def test_who_resumes_computes_with_the_threads_that_the_work_was_begun_with(start, one_run):
-    process = start(delay=0.2, threads=2)
+    process = start(stays_at=4, threads=2)
     until(lambda: len(finished_shards()) >= 2)
     process.kill()
     ended(process)

@@ -23,7 +23,9 @@ def nothing_is_left() -> bool:
 
 
 def test_two_processes_share_the_shards_and_give_the_bytes_of_one(start, one_run):
-    processes = [start(rank=rank, processes=2, delay=0.1) for rank in (0, 1)]
+    processes = [start(rank=rank, processes=2, delay=0.1, waits_after="go") for rank in (0, 1)]
+    until(lambda: Path("waiting-0").exists() and Path("waiting-1").exists())
+    Path("go").touch()
     assert [ended(process) for process in processes] == [0, 0]
     assert sorted(scored(0) + scored(1)) == list(range(8))
     assert scored(0)

@@ -16,8 +16,8 @@ pytestmark = pytest.mark.parametrize("tiny_selector", ["select_moe"], indirect=T
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_it_without_a_result(start, one_run, number):
-    process = start(delay=0.1)
-    until(lambda: finished_shards() and len(begun()) > 2)
+    process = start(stays_at=4)
+    until(lambda: finished_shards() and 4 in begun())
     os.kill(process.pid, number)
     assert ended(process) in (1, -number)
     assert not Path("out").exists()
