@@ -16,25 +16,13 @@ from mygo.data.encoding import Encoded, Encoder
 from mygo.errors import UserError
 from mygo.models.base_weights import BaseWeights
 from mygo.models.checkpoints import load_checkpoint
-from mygo.params import CollectParams, check_params
-from mygo.runtime import Runtime
+from mygo.params import check_params
 from mygo.scoring.engine import Engine
 from mygo.scoring.row_size import RowSize
+from tests.collection.processes import CPU, PARAMS
 from tests.test_params import params_with
 
-PARAMS = CollectParams(
-    checkpoint="last",
-    tokens_per_batch=128,
-    max_length=48,
-    shard_size=16,
-    tokens=True,
-    answer_alone=True,
-    base_nll=True,
-    base_model=None,
-    revision=None,
-    dtype="float32",
-)
-CPU = Runtime(torch.device("cpu"), torch.float32, 0, 1)
+PARAMS = PARAMS.model_copy(update={"answer_alone": True, "base_nll": True})
 
 
 @pytest.fixture

@@ -97,7 +97,7 @@ def load_engine(
         agree_on_threads(claims)
     model = grader.load(runtime.resolve(params.dtype)).eval()
     model.to(cast(Any, runtime.device))
-    row_size = RowSize.start(params.tokens_per_batch, model, None)
+    row_size = RowSize.start(params.tokens_per_batch, model)
     row_size = row_size if claims is None else agree_on_row_size(claims, row_size)
     base = None if grader.base is None else BaseWeights.of(model, grader.base)
     return Engine(model, params.max_length, row_size, "collect", base), Encoder(grader.tokenizer(), params.max_length)

@@ -26,11 +26,9 @@ class RowSize:
     file: Path | None = None
 
     @classmethod
-    def start(cls, wanted: int | Literal["auto"], model: PreTrainedModel, file: Path | None) -> "RowSize":
-        """What is wanted, or what fits, but no more than an earlier run on the same work found to fit."""
-        tokens = tokens_that_fit(model) if wanted == "auto" else wanted
-        learnt = json.loads(file.read_text()) if file is not None and file.exists() else tokens
-        return cls(min(tokens, learnt), file)
+    def start(cls, wanted: int | Literal["auto"], model: PreTrainedModel) -> "RowSize":
+        """What is wanted, or what fits."""
+        return cls(tokens_that_fit(model) if wanted == "auto" else wanted)
 
     def halve(self, failed: int) -> None:
         """Half of the tokens of the row that did not fit."""
