@@ -10,7 +10,7 @@ from mygo.models.gate import TRASH_EXPERTS
 from mygo.models.losses import AVERAGING, QUALITY_LOSSES
 from mygo.params import ConvertParams, PrepareParams, QualityLossParams, SelectParams, choices
 from mygo.selection.scores import GATE_SCORES, SCORES
-from mygo.selection.strategies import BY_RANK, ORDERS, STRATEGIES
+from mygo.selection.strategies import ORDERS, STRATEGIES
 
 NOT_A_FORMAT = {"auto"}  # of a row is found by looking at it
 
@@ -44,4 +44,4 @@ def test_every_choice_belongs_to_a_registry_or_says_why_not():
 
 def test_what_is_said_of_some_scores_and_strategies_is_of_ones_that_are_there():
     assert set(SCORES) > GATE_SCORES
-    assert set(STRATEGIES) > BY_RANK
+    assert set(STRATEGIES) > choices.BY_SCORE

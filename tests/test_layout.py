@@ -7,27 +7,32 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from mygo.errors import UserError
-from mygo.params import Params, check_params, micro_batches
+from mygo.params import Params, check_params
+from tests.imports import imported, reached
+from tests.launch.test_inputs import composed
 
 ROOT = Path(__file__).resolve().parents[1]
-GROUND = {"errors", "params", "metrics", "workdir", "runtime", "launch"}  # they import nothing of ours but each other
-BELOW = GROUND | {"data", "models", "scoring"}  # what a workflow stands on; workflows never use each other
+GROUND = {"errors", "params", "metrics", "workdir"}  # what everything stands on
+BELOW = GROUND | {"runtime", "data", "models", "scoring"}  # what a workflow stands on; workflows never use each other
 MAY_IMPORT = {
-    **dict.fromkeys(GROUND, GROUND),
-    "data": GROUND - {"runtime"},
-    "models": GROUND - {"runtime"},
-    "scoring": (GROUND - {"runtime"}) | {"models"},
-    "selection": (GROUND - {"runtime"}) | {"data"},
+    "errors": set(),
+    "runtime": set(),
+    "workdir": {"errors"},
+    "params": {"errors"},
+    "metrics": {"errors", "workdir"},
+    "launch": {"errors", "params"},  # nothing but stages and what is started with them imports it
+    "data": GROUND,
+    "models": GROUND,
+    "scoring": GROUND | {"models"},
+    "selection": GROUND | {"data"},
     "preparation": BELOW,
     "conversion": BELOW,
     "training": BELOW,
     "collection": BELOW,
     "evaluation": BELOW,
-    "comparison": GROUND - {"runtime"},
+    "comparison": GROUND,
 }
 TORCH = {"torch", "transformers", "peft", "accelerate"}
 FOREIGN = {
@@ -47,13 +52,6 @@ def sources(folder: str) -> list[Path]:
     return sorted((ROOT / folder).rglob("*.py"))
 
 
-def imported(path: Path) -> set[str]:
-    """Dotted names of every module that a file imports, at its top or inside a function."""
-    nodes = list(ast.walk(ast.parse(path.read_text())))
-    plain = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
-    return plain | {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module}
-
-
 def room(path: Path) -> str:
     return path.relative_to(ROOT / "src/mygo").parts[0].removesuffix(".py")
 
@@ -71,7 +69,7 @@ def test_rooms_import_only_what_stands_below_them(path):
 def test_a_stage_is_thin_and_uses_one_room(path):
     ours = {name.split(".")[1] for name in imported(path) if name.startswith("mygo.")}
     assert len(ours & set(WORKFLOWS)) == 1
-    assert ours <= GROUND | set(WORKFLOWS)
+    assert ours <= GROUND | {"launch", "runtime"} | set(WORKFLOWS)
     body = ast.parse(path.read_text())
     docstring = ast.get_docstring(body) or ""
     assert "In:" in docstring
@@ -86,11 +84,6 @@ def test_a_stage_is_thin_and_uses_one_room(path):
 )
 def test_files_stay_small(path):
     assert len(path.read_text().splitlines()) <= 250
-
-
-def composed(*overrides: str) -> dict:
-    with initialize_config_dir(str(ROOT / "conf"), version_base=None):
-        return OmegaConf.to_container(compose("config", overrides=list(overrides)), resolve=True)
 
 
 def test_params_yaml_is_the_composition_of_the_defaults():
@@ -159,22 +152,6 @@ def test_presets_make_the_mini_bases_where_one_is_used(choices):
     assert check_params(composed(*choices)).prepare.base_models
 
 
-@pytest.mark.parametrize("processes", [1, 2, 8])
-@pytest.mark.parametrize("choice", [choice for choice in choices() if choice.startswith(("selector=", "target="))])
-def test_presets_fit_two_and_eight_processes(choice, processes):
-    params = check_params(composed(choice))
-    sections = {"warmup": params.warmup, "finetune": params.finetune}
-    for stage, section in sections.items():
-        if (choice, stage, processes) == ("selector=olmoe_1b_7b", "warmup", 8):  # the published batch holds four
-            with pytest.raises(
-                UserError, match=r"^warmup\.batch_size: got 4; takes a multiple of launch\.num_processes=8"
-            ):
-                micro_batches(section, processes, stage)
-            continue
-        size, accumulation = micro_batches(section, processes, stage)
-        assert size * accumulation * processes == section.batch_size
-
-
 @pytest.mark.parametrize(
     ("choice", "expected"),
     [("select_moe_published", ("cluster_round_robin", 0.05)), ("quality_gate_published", ("top", 0.30))],
@@ -228,18 +205,9 @@ def test_the_deps_of_a_stage_hold_all_code_that_decides_its_outputs(name):
     """
     decides_nothing = {"errors", "params", "metrics", "workdir", "launch"}  # runtime decides the number format
     deps = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"][name]["deps"]
-    reached, queue = set(), [ROOT / "stages" / f"{name}.py"]
-    while queue:
-        path = queue.pop()
-        for module in imported(path):
-            if module.startswith("mygo."):
-                found = ROOT / "src" / (module.replace(".", "/") + ".py")
-                found = found if found.exists() else found.with_suffix("") / "__init__.py"
-                if found not in reached and room(found) not in decides_nothing:
-                    reached.add(found)
-                    queue.append(found)
+    files = reached(ROOT / "stages" / f"{name}.py", lambda file: room(file) not in decides_nothing)
     assert [
         str(path.relative_to(ROOT))
-        for path in reached
+        for path in files
         if not any(path.is_relative_to(ROOT / dep) for dep in deps) and path.name != "__init__.py"
     ] == []

@@ -5,7 +5,7 @@ import os
 import time
 from pathlib import Path
 
-from mygo.collection.claims import ABANDONED_AFTER, Claims, by_cost, remove_abandoned
+from mygo.collection.sharing.claims import ABANDONED_AFTER, Claims, by_cost, remove_abandoned
 
 
 def test_a_claimed_shard_is_taken_by_nobody_else(tmp_path):

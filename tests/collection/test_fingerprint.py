@@ -1,6 +1,5 @@
 """What decides the bytes of the statistics is in the fingerprint, and nothing else is."""
 
-import ast
 import shutil
 from dataclasses import replace
 
@@ -14,6 +13,7 @@ from mygo.collection.collect import collect
 from mygo.collection.fingerprint import CODE, LIBRARIES, PACKAGE, code_digest, make_fingerprint
 from mygo.collection.grader import Grader
 from tests.collection.processes import CPU, PARAMS
+from tests.imports import reached
 
 one_family = pytest.mark.parametrize("tiny_selector", ["select_moe"], indirect=True)
 AUTO = PARAMS.model_copy(update={"dtype": "auto"})
@@ -80,16 +80,8 @@ def test_our_code_is_in_it_as_it_is_installed(of, tmp_path, monkeypatch):
 
 def test_all_code_that_collecting_reaches_is_in_it():
     """Follow the imports, but for those that decide no output."""
-    reached, queue = set(), [PACKAGE / "collection/collect.py"]
-    while queue:
-        nodes = list(ast.walk(ast.parse(queue.pop().read_text())))
-        for module in {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module}:
-            path = PACKAGE.joinpath(*module.split(".")[1:])
-            path = path.with_suffix(".py") if path.with_suffix(".py").exists() else path / "__init__.py"
-            if module.startswith("mygo.") and path not in reached:
-                reached.add(path)
-                queue.append(path)
-    names = sorted(path.relative_to(PACKAGE).as_posix() for path in reached if path.name != "__init__.py")
+    files = reached(PACKAGE / "collection/collect.py")
+    names = sorted(path.relative_to(PACKAGE).as_posix() for path in files if path.name != "__init__.py")
     decides_nothing = ("errors", "metrics", "params/", "workdir")
     assert [name for name in names if not name.startswith((*CODE, *decides_nothing))] == []
     assert len(names) > 20

@@ -7,9 +7,9 @@ import pytest
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
+from mygo.data.chat.rendering import render
+from mygo.data.chat.special_tokens import SpecialTokens
 from mygo.data.encoding import Encoder
-from mygo.data.rendering import render
-from mygo.data.special_tokens import SpecialTokens
 from mygo.errors import UserError
 
 CHAT = [{"role": "user", "content": "Hi?"}, {"role": "assistant", "content": "Yo ü."}]

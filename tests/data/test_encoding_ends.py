@@ -4,8 +4,8 @@ import pytest
 from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
+from mygo.data.chat.special_tokens import END_TOKENS, SpecialTokens
 from mygo.data.encoding import Encoder
-from mygo.data.special_tokens import END_TOKENS, SpecialTokens
 from tests.data.test_encoding import CHAT, answered, byte_tokenizer, marked, token_strings
 
 # Where a turn ends.

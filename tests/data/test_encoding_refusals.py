@@ -2,9 +2,9 @@
 
 import pytest
 
+from mygo.data.chat.rendering import Refused, render
+from mygo.data.chat.special_tokens import SpecialTokens
 from mygo.data.encoding import Encoder
-from mygo.data.rendering import Refused, render
-from mygo.data.special_tokens import SpecialTokens
 from tests.data.template_tokenizers import template_tokenizer
 from tests.data.test_encoding import CHAT, CHATML, FORGETFUL, byte_tokenizer, marked
 

@@ -4,8 +4,8 @@ import pytest
 from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
+from mygo.data.chat.special_tokens import OWN, SpecialTokens
 from mygo.data.encoding import Encoder
-from mygo.data.special_tokens import OWN, SpecialTokens
 from tests.data.test_encoding import CHAT, CHATML, answered, asked, byte_tokenizer, marked, token_strings
 
 NO_WAY = "a turn spells a special token, and the tokenizer offers no way to write it as text"

@@ -7,9 +7,9 @@ from copy import copy
 import numpy as np
 import pytest
 
+from mygo.data.chat.rendering import render
+from mygo.data.chat.special_tokens import SpecialTokens
 from mygo.data.encoding import Encoder
-from mygo.data.rendering import render
-from mygo.data.special_tokens import SpecialTokens
 from tests.data.template_tokenizers import MAKERS, template_tokenizer
 
 TWICE = [

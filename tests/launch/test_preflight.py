@@ -116,7 +116,7 @@ def test_a_launch_on_gpus_needs_one_for_each_process(root, monkeypatch, here, re
     monkeypatch.setattr(module, "accelerators", lambda: here)
     params = params_with(root, launch__accelerate_config=GPU)
     if refused:
-        with pytest.raises(UserError, match=r"needs a GPU for each process and none is here; launch=cpu"):
+        with pytest.raises(UserError, match=r"needs a GPU for each process, GPUs here: 0; launch=cpu"):
             preflight(params, root)
     else:
         preflight(params, root)

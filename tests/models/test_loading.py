@@ -23,30 +23,33 @@ def refusal(function, *args, **kwargs) -> str:
     return str(error.value)
 
 
-TAKES = "select_moe takes an OLMoE (olmoe) base, quality_gate a Qwen3 (qwen3) base"
+TAKES = "takes an OLMoE (olmoe) base for select_moe, a Qwen3 (qwen3) base for quality_gate"
 
 
 @pytest.mark.parametrize(
     ("family", "kind", "got"),
     [
-        ("select_moe", "qwen3", "a qwen3"),
-        ("select_moe", "qwen2", "a qwen2"),
-        ("quality_gate", "qwen2", "a qwen2"),
-        ("quality_gate", "olmoe", "an olmoe"),
+        ("select_moe", "qwen3", "qwen3"),
+        ("select_moe", "qwen2", "qwen2"),
+        ("quality_gate", "qwen2", "qwen2"),
+        ("quality_gate", "olmoe", "olmoe"),
     ],
 )
 def test_a_base_of_another_family_is_refused(bases, family, kind, got):
-    assert refusal(from_base, family, str(bases[kind])) == f"convert.base_model: got {got} model; {TAKES}"
+    assert refusal(from_base, family, str(bases[kind])) == f"convert.base_model: got a model of type {got}; {TAKES}"
 
 
 def test_the_family_is_checked_before_the_weights(bases, tmp_path):
     shutil.copy(bases["qwen2"] / "config.json", tmp_path)
-    assert "got a qwen2 model" in refusal(from_base, "quality_gate", str(tmp_path))
+    assert "got a model of type qwen2" in refusal(from_base, "quality_gate", str(tmp_path))
 
 
 def test_a_model_type_that_nobody_knows_is_refused_like_another_family(tmp_path):
     (tmp_path / "config.json").write_text('{"model_type": "unheard_of", "auto_map": {"AutoConfig": "evil.Config"}}')
-    assert refusal(from_base, "select_moe", str(tmp_path)) == f"convert.base_model: got an unheard_of model; {TAKES}"
+    assert (
+        refusal(from_base, "select_moe", str(tmp_path))
+        == f"convert.base_model: got a model of type unheard_of; {TAKES}"
+    )
 
 
 def test_a_path_that_is_not_there_is_refused(tmp_path):

@@ -15,15 +15,15 @@ import pyarrow as pa
 import torch
 from tqdm import tqdm
 
-from mygo.collection.agreement import agree_on_row_size, agree_on_threads
 from mygo.collection.answers_alone import score_answers_alone, start_token
-from mygo.collection.claims import Claim, Claims, by_cost
 from mygo.collection.fingerprint import make_fingerprint
 from mygo.collection.grader import Grader
 from mygo.collection.manifest import published_from, published_shards, shard_metrics
-from mygo.collection.publishing import nothing_is_lost_if_published, publish_statistics
 from mygo.collection.rejected import with_reasons
 from mygo.collection.shards import ShardWriter, first_bad_sample, nothing_scored, shard_table
+from mygo.collection.sharing.claims import Claim, Claims, by_cost
+from mygo.collection.sharing.joining import agree_on_row_size, agree_on_threads
+from mygo.collection.sharing.publishing import nothing_is_lost_if_published, publish_statistics
 from mygo.data.encoding import Encoded, Encoder
 from mygo.data.pool import count_rows, iter_batches
 from mygo.errors import UserError

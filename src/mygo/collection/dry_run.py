@@ -10,12 +10,12 @@ import pyarrow as pa
 import torch
 from tqdm import tqdm
 
-from mygo.collection.agreement import agreed_row_tokens
 from mygo.collection.collect import COLUMNS, Shard, encode_shard, load_engine, read_shard, score_shard
 from mygo.collection.fingerprint import make_fingerprint
 from mygo.collection.grader import Grader
 from mygo.collection.rejected import none_can_be_encoded
 from mygo.collection.shards import TOKEN_COLUMNS, shard_name, write_shard
+from mygo.collection.sharing.joining import agreed_row_tokens
 from mygo.data.encoding import Encoder
 from mygo.data.pool import count_rows, iter_batches
 from mygo.params import CollectParams

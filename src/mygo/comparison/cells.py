@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from mygo.errors import UserError
+from mygo.params.choices import BY_SCORE
 from mygo.workdir import write_atomically
-
-BY_SCORE = ("top", "cluster_round_robin")  # strategies whose score decides; elsewhere its AUC says nothing about them
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,7 @@ class Cell:
     key: str
     strategy: str
     seed: int
-    auc: float | None  # of the score against the true label; None where no score decides, or there is no label
+    auc: float | None  # of the score against the true label; None without labels, and where no score decides
     clean: float | None  # share of samples with the good label among the kept ones
     kept: int
     accuracy: float

@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mygo.data.chat import Turn
+from mygo.data.chat.plain import Turn
+from mygo.data.chat.rendering import AnyMessage, Refused, Rendered, Tokenizer, render
+from mygo.data.chat.special_tokens import OWN, SpecialTokens
 from mygo.data.records import Message
-from mygo.data.rendering import AnyMessage, Refused, Rendered, Tokenizer, render
-from mygo.data.special_tokens import OWN, SpecialTokens
 from mygo.errors import UserError, shown
 from mygo.params.choices import Predict
 

@@ -4,9 +4,7 @@ from pathlib import Path
 
 from mygo.errors import shown
 from mygo.params import Params
-from mygo.params.inputs import BASE_MODELS, is_folder
-
-GROUPS = {"convert": "selector", "finetune": "target"}  # whose presets name another base model
+from mygo.params.inputs import BASE_FOLDER, is_folder
 
 
 def advice(params: Params, root: Path) -> list[str]:
@@ -16,13 +14,13 @@ def advice(params: Params, root: Path) -> list[str]:
     return [
         f"{section}.base_model is {shown(model)}, a model of the mini world that has never read real text, while "
         f"prepare.source is {params.prepare.source}: what it {says} means nothing; choose another with {group}=..."
-        for section, model, says in (
-            ("convert", params.convert.base_model, "says of these conversations"),
-            ("finetune", params.finetune.base_model, "learns from them"),
+        for section, group, model, says in (
+            ("convert", "selector", params.convert.base_model, "says of these conversations"),
+            ("finetune", "target", params.finetune.base_model, "learns from them"),
         )
-        if (group := GROUPS[section]) and _of_the_mini_world(model, root)
+        if _of_the_mini_world(model, root)
     ]
 
 
 def _of_the_mini_world(model: str, root: Path) -> bool:
-    return is_folder(model, root) and (root / model).resolve().is_relative_to((root / BASE_MODELS).resolve())
+    return is_folder(model, root) and (root / model).resolve().is_relative_to((root / BASE_FOLDER).resolve())

@@ -11,7 +11,7 @@ from mygo.launch.named import check_named
 from mygo.params import Params
 from mygo.params.batches import micro_batches
 from mygo.params.choices import MINI_BASE_MODELS
-from mygo.params.inputs import BASE_MODELS, check_inputs, is_folder
+from mygo.params.inputs import BASE_FOLDER, check_inputs, is_folder
 
 OUTPUTS = ("data/selector", "data/warmed")  # models that a stage makes
 
@@ -46,7 +46,7 @@ def _check_base_models(params: Params, root: Path) -> None:
         if model is None or not is_folder(model, root):
             continue
         path = (root / model).resolve()
-        if path.is_relative_to((root / BASE_MODELS).resolve()):
+        if path.is_relative_to((root / BASE_FOLDER).resolve()):
             _check_mini_base_model(key, model, path.name, params.prepare.base_models)
         elif not path.is_dir() and not any(path.is_relative_to((root / out).resolve()) for out in OUTPUTS):
             raise UserError(f"{key}: got {model!r}; takes a folder that is there, or a hub id (owner/name)")
@@ -54,7 +54,7 @@ def _check_base_models(params: Params, root: Path) -> None:
 
 def _check_mini_base_model(key: str, model: str, name: str, made: bool) -> None:
     if name not in MINI_BASE_MODELS:
-        made_ones = " and ".join(f"{BASE_MODELS}/{known}" for known in MINI_BASE_MODELS)
+        made_ones = " and ".join(f"{BASE_FOLDER}/{known}" for known in MINI_BASE_MODELS)
         raise UserError(f"{key}: got {model!r}; prepare makes {made_ones}")
     if not made:
         raise UserError(f"{key}: got {model!r}, which prepare makes only with prepare.base_models=true")
@@ -77,8 +77,8 @@ def _check_processes(params: Params, config: LaunchConfig) -> None:
         )
     if not config.use_cpu and config.machines == 1 and (here := accelerators()) < processes:
         raise UserError(
-            f"{key}: got {processes}; {config.path} needs a GPU for each process and {here or 'none'} "
-            f"{'are' if here > 1 else 'is'} here; launch=cpu and launch=ddp_cpu need none"
+            f"{key}: got {processes}; {config.path} needs a GPU for each process, GPUs here: {here}; launch=cpu and "
+            "launch=ddp_cpu need none"
         )
     micro_batches(params.warmup, processes, "warmup")
     micro_batches(params.finetune, processes, "finetune")

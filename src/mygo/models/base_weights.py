@@ -48,7 +48,7 @@ class BaseWeights:
     def in_use(self) -> Iterator[None]:
         """Within the block the model computes as its base: the two copies change places, and no gate is computed."""
         with ExitStack() as stack:
-            stack.enter_context(gates_held_open(self.model))
+            stack.enter_context(base_blocks(self.model))
             stack.enter_context(self._exchanged())
             yield
 
@@ -65,7 +65,7 @@ class BaseWeights:
 
 
 @contextmanager
-def gates_held_open(model: nn.Module) -> Iterator[None]:
+def base_blocks(model: nn.Module) -> Iterator[None]:
     """Within the block every gated feed-forward block is the base's, whole; gates and trash experts are not run."""
     blocks = gated_blocks(model).values()
     for block in blocks:

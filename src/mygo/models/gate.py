@@ -110,8 +110,8 @@ def routing_parameters(model: nn.Module) -> list[str]:
 
 def freeze_all_but(model: nn.Module, names: list[str]) -> None:
     """Leave a gradient to the named parameters only. Raises `ValueError` for a name that the model does not have."""
-    parameters = dict(model.named_parameters())
-    if unknown := sorted(set(names) - set(parameters)):
+    parameters, trained = dict(model.named_parameters()), set(names)
+    if unknown := sorted(trained - parameters.keys()):
         raise ValueError(f"no such parameters: {unknown}")
     for name, parameter in parameters.items():
-        parameter.requires_grad_(name in set(names))
+        parameter.requires_grad_(name in trained)

@@ -24,11 +24,8 @@ def check_family(family: str, base: str, revision: str | None = None) -> dict[st
     """
     config = read_config(base, revision)
     if config["model_type"] != FAMILIES[family].base_type:
-        article = "an" if config["model_type"][0] in "aeiou" else "a"
-        takes = ", ".join(
-            f"{name} {'takes ' if not at else ''}{other.takes}" for at, (name, other) in enumerate(FAMILIES.items())
-        )
-        raise UserError(f"{BASE_KEY}: got {article} {config['model_type']} model; {takes}")
+        takes = ", ".join(f"{other.takes} for {name}" for name, other in FAMILIES.items())
+        raise UserError(f"{BASE_KEY}: got a model of type {config['model_type']}; takes {takes}")
     return config
 
 

@@ -16,4 +16,5 @@ ScoreName = Literal["quality", "weighted", "normalized", "raw", "perplexity", "l
 Order = Literal["highest", "lowest", "middle"]
 Tokens = Literal["all", "answer"]
 StrategyName = Literal["top", "cluster_round_robin", "random", "full"]
+BY_SCORE = frozenset({"top", "cluster_round_robin"})  # strategies that a score decides
 MINI_BASE_MODELS = ("olmoe", "qwen3")  # what prepare pretrains for the mini world, below data/base

@@ -14,7 +14,7 @@ from typing import Any
 from mygo.errors import UserError
 
 # DVC wants a path for each key. Where there is nothing to watch it is one that the stage depends on anyway.
-BASE_MODELS = "data/base"
+BASE_FOLDER = "data/base"
 TRASH_EXPERTS = "src/mygo/models/gate.py"
 QUALITY_LOSSES = "src/mygo/models/losses.py"
 WATCHED = {"convert": (), "collect": ("data/selector", "data/warmed"), "finetune": ()}  # models that are deps anyway
@@ -60,10 +60,10 @@ def value_of(key: str, params: Any) -> Any:
 def model_folder(base_model: str | None, root: Path, watched: tuple[str, ...] = ()) -> str:
     """The folder of a local base model, or `data/base` for a hub id, null and a folder that is watched anyway."""
     if base_model is None or not is_folder(base_model, root):
-        return BASE_MODELS
+        return BASE_FOLDER
     path = (root / base_model).resolve()
     return (
-        BASE_MODELS if any(path.is_relative_to((root / w).resolve()) for w in (BASE_MODELS, *watched)) else base_model
+        BASE_FOLDER if any(path.is_relative_to((root / w).resolve()) for w in (BASE_FOLDER, *watched)) else base_model
     )
 
 

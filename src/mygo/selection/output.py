@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
-from mygo.data.chat import plain_text
+from mygo.data.chat.plain import plain_text
 from mygo.data.pool import iter_batches
 from mygo.workdir import atomic_folder
 

@@ -11,12 +11,13 @@ import pyarrow as pa
 from mygo.data.pool import open_pool
 from mygo.errors import UserError
 from mygo.params import SelectParams
+from mygo.params.choices import BY_SCORE
 from mygo.selection import report
 from mygo.selection.clustering import normalise, spherical_kmeans
 from mygo.selection.output import scores_table, write_selection
 from mygo.selection.scores import GATE_SCORES, SCORES
 from mygo.selection.statistics import Statistics, open_statistics
-from mygo.selection.strategies import BY_RANK, ORDERS, STRATEGIES, budget_of, number_clusters, rank_rows
+from mygo.selection.strategies import ORDERS, STRATEGIES, budget_of, number_clusters, rank_rows
 
 logger = logging.getLogger(__name__)
 
@@ -93,7 +94,7 @@ def _say(recorded: Statistics, graded: Graded, budget: int, selected_N: np.ndarr
 def _score(recorded: Statistics, params: SelectParams) -> np.ndarray:
     """The score of each sample; all NaN if there are no gates and the strategy can do without a score."""
     if params.score in GATE_SCORES and not recorded.manifest.gated:
-        if params.strategy in BY_RANK:
+        if params.strategy in BY_SCORE:
             others = ", ".join(sorted(SCORES.keys() - GATE_SCORES))
             raise UserError(
                 f"select.score: got {params.score}, but the selector that wrote {recorded.folder} has no gates; "
@@ -108,7 +109,7 @@ def _score(recorded: Statistics, params: SelectParams) -> np.ndarray:
 def _preference(score_N: np.ndarray, n_tokens_N: np.ndarray, params: SelectParams) -> np.ndarray:
     """Without a score all samples that hold a token to learn from are alike."""
     if np.isnan(score_N).all():
-        return np.where((n_tokens_N >= 2) & (params.strategy not in BY_RANK), 0.0, np.nan)
+        return np.where((n_tokens_N >= 2) & (params.strategy not in BY_SCORE), 0.0, np.nan)
     return ORDERS[params.order](score_N)
 
 

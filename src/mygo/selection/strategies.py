@@ -43,7 +43,6 @@ STRATEGIES: dict[str, Strategy] = {
     "random": random,
     "full": full,
 }
-BY_RANK = frozenset({"top", "cluster_round_robin"})  # they cannot do without a score
 
 
 def number_clusters(cluster_R: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mygo.data.benchmark import Question
-from mygo.data.chat import plain_text
+from mygo.data.chat.plain import plain_text
 from mygo.data.mini_world.exam import draw_questions
 from mygo.data.mini_world.facts import Fact, draw_facts, pick
 from mygo.data.mini_world.pool import SOURCE_SHARES, draw_samples

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from mygo.collection.claims import Claims
+from mygo.collection.sharing.claims import Claims
 from mygo.scoring.row_size import RowSize
 from mygo.workdir import first_written
 

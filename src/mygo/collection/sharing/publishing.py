@@ -8,11 +8,11 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from mygo.collection.claims import Claims, remove_abandoned
 from mygo.collection.grader import Grader
 from mygo.collection.manifest import write_manifest
 from mygo.collection.rejected import refuse_if_all_are, write_rejected
 from mygo.collection.shards import shard_name
+from mygo.collection.sharing.claims import Claims, remove_abandoned
 from mygo.params import CollectParams
 from mygo.workdir import CannotWrite, publish
 

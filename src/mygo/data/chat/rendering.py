@@ -4,9 +4,9 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, cast
 
-from mygo.data.chat import Turn, render_plain
+from mygo.data.chat.plain import Turn, render_plain
+from mygo.data.chat.special_tokens import SpecialTokens
 from mygo.data.records import Message
-from mygo.data.special_tokens import SpecialTokens
 from mygo.errors import shown
 
 # Noncharacters, which no text holds, mark where a template puts the content of turn i: OPEN i MIDDLE content CLOSE.
