@@ -1,5 +1,6 @@
 """What decides the bytes of the statistics is in the fingerprint, and nothing else is."""
 
+import json
 import shutil
 from dataclasses import replace
 
@@ -85,6 +86,21 @@ def test_all_code_that_collecting_reaches_is_in_it():
     decides_nothing = ("errors", "metrics", "params/", "workdir")
     assert [name for name in names if not name.startswith((*CODE, *decides_nothing))] == []
     assert len(names) > 20
+
+
+@one_family
+def test_the_users_own_trash_expert_is_in_it(tiny_selector, pool, tmp_path):
+    shutil.copytree(tiny_selector, tmp_path / "warmed/epoch_1")
+    config = json.loads((tiny_selector / "config.json").read_text())
+    config |= {"trash_expert_mode": "custom", "trash_expert_module": "own_expert:Expert"}
+    (tmp_path / "warmed/epoch_1/config.json").write_text(json.dumps(config))
+    grader, digests = Grader.of(PARAMS, tmp_path / "warmed"), []
+    for code in ("class Expert: ...", "class Expert: ...  # other", None):
+        if code is not None:
+            (tmp_path / "own_expert.py").write_text(code)
+        digests.append(make_fingerprint(AUTO, CPU, grader, pool))
+    assert digests[0] != digests[1] == digests[2]
+    assert make_fingerprint(AUTO, CPU, Grader.of(PARAMS, tiny_selector.parent), pool)["trash_expert"] is None
 
 
 @one_family

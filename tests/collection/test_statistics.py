@@ -49,6 +49,13 @@ def test_statistics_are_one_to_one_with_the_pool(tiny_selector, pool, tmp_path, 
     assert metrics["truncated"] == sum(table["truncated"].to_pylist()) > 0
 
 
+@pytest.mark.parametrize("also", ["base_nll", "answer_alone"])
+def test_a_base_model_with_gates_of_which_no_base_is_known_is_refused(tiny_selector, pool, tmp_path, also):
+    params = PARAMS.model_copy(update={"base_model": str(tiny_selector), also: True})
+    with pytest.raises(UserError, match=r"^collect\.base_model: got .*epoch_1, which has gates; takes a model without"):
+        collect(params, CPU, tmp_path, pool, tmp_path / "out")
+
+
 def test_a_sample_does_not_depend_on_its_row(tiny_selector, pool, tmp_path):
     small = PARAMS.model_copy(update={"tokens_per_batch": 64, "shard_size": 5})
     collect(PARAMS, CPU, tiny_selector.parent, pool, tmp_path / "a")

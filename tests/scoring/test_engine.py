@@ -26,7 +26,7 @@ from mygo.collection.answers_alone import answers_alone, score_answers_alone
 from mygo.data.encoding import Encoded
 from mygo.errors import UserError
 from mygo.scoring import engine as module
-from mygo.scoring import row_size
+from mygo.scoring import row_size, self_test
 from mygo.scoring.engine import Engine
 from mygo.scoring.row_size import RowSize, tokens_that_fit
 
@@ -156,6 +156,35 @@ def test_a_sample_too_large_for_the_memory_is_named(monkeypatch):
         UserError, match=r"a sample of 30 tokens alone does not fit into memory; lower collect\.max_length"
     ):
         engine.score(ids, answers)
+
+
+def test_a_text_of_the_self_test_that_does_not_fit_is_halved(monkeypatch, capsys):
+    """No sample is as long as it: a run that would go well is not stopped."""
+    engine, (ids, answers) = make("llama", tokens=64), texts()
+    monkeypatch.setattr(module, "score_row", out_of_memory_above(40, []))
+    assert engine.self_test(ids, answers) < 0.1
+    assert "out of memory in a text of 48 tokens of the self test; going on with 24" in capsys.readouterr().err
+    monkeypatch.setattr(module, "score_row", out_of_memory_above(20, []))
+    with pytest.raises(UserError, match="a sample of 30 tokens alone does not fit into memory"):
+        engine.self_test(ids, answers)
+
+
+def test_memory_that_runs_out_in_the_librarys_forward_is_no_fault(monkeypatch, capsys):
+    def above(limit):
+        def alone(model, ids, **kwargs):
+            if len(ids) > limit:
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+            return real(model, ids, **kwargs)
+
+        monkeypatch.setattr(self_test, "score_alone", alone)
+
+    real, engine, (ids, answers) = self_test.score_alone, make("llama", tokens=64), texts()
+    above(20)
+    assert engine.self_test(ids, answers) < 0.1
+    assert "of the self test; going on with 12" in capsys.readouterr().err
+    above(0)
+    with pytest.raises(UserError, match=r"^collect: memory ran out in a text of two tokens$"):
+        engine.self_test(ids, answers)
 
 
 def test_other_errors_are_not_taken_for_a_lack_of_memory(monkeypatch):

@@ -1,8 +1,10 @@
 """Fine-tuning: an adapter in PEFT's format, the same bytes for the same seed, one sentence for what is wrong."""
 
 import json
+import shutil
 import warnings
 
+import huggingface_hub.constants
 import pytest
 import torch
 from omegaconf import OmegaConf
@@ -10,6 +12,7 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM, Qwen3Config, Qwen3ForCausalLM
 
 from mygo.errors import UserError
+from mygo.evaluation.adapter import check_commit
 from mygo.params import FinetuneParams
 from mygo.preparation.tokenizer import train_tokenizer
 from mygo.runtime import Runtime
@@ -63,6 +66,7 @@ def test_the_adapter_is_pefts_and_lowers_the_loss(tune, base, tmp_path):
     assert sorted(path.name for path in (tmp_path / "adapter").iterdir()) == [
         "adapter_config.json",
         "adapter_model.safetensors",
+        "rejected.parquet",
     ]
     curve = (tmp_path / "plots/finetune/plots/metrics/train/loss.tsv").read_text().split()
     assert metrics["loss"] < float(curve[3]) - 0.2
@@ -70,6 +74,23 @@ def test_the_adapter_is_pefts_and_lowers_the_loss(tune, base, tmp_path):
     model = AutoModelForCausalLM.from_pretrained(base)
     before = model(ids).logits.detach()
     assert not torch.allclose(PeftModel.from_pretrained(model, str(tmp_path / "adapter"))(ids).logits, before)
+
+
+def test_the_adapter_of_a_hub_model_names_the_commit_of_its_base(tune, base, tmp_path, monkeypatch):
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    shutil.copytree(base, tmp_path / "hub/models--some--model/snapshots" / ("a" * 40))
+    (tmp_path / "hub/models--some--model/refs").mkdir()
+    (tmp_path / "hub/models--some--model/refs/main").write_text("a" * 40)
+    assert tune(base_model="some/model", epochs=1)["base_model_commit"] == "a" * 40
+    adapter = tmp_path / "adapter"
+    assert json.loads((adapter / "adapter_config.json").read_text())["revision"] == "a" * 40
+    check_commit(adapter, "a" * 40)
+    check_commit(adapter, None)
+    with pytest.raises(
+        UserError, match=f"was trained on commit {'a' * 40} .* eval would use {'b' * 40}; run the stage"
+    ):
+        check_commit(adapter, "b" * 40)
 
 
 def test_the_same_seed_gives_the_same_bytes(tune, tmp_path):

@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
 from omegaconf import OmegaConf
@@ -75,6 +76,16 @@ def test_nothing_cut_is_not_mentioned_and_other_processes_are_silent(capsys):
     assert capsys.readouterr().err == "warmup: 1 samples, 3 tokens, 2 predicted\n"
     ConversationDataset([[(3, [0, 1, 1])]], FixedEncoder(), 1, "warmup", speaks=False)
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("speaks", [True, False])
+def test_what_cannot_be_encoded_is_listed_by_row_with_its_reason(tmp_path, speaks):
+    batches = [["no user turn", (3, [0, 1, 1])], [(3, [0, 1, 1]), "other"]]
+    ConversationDataset(batches, FixedEncoder(), 4, "warmup", speaks).write_rejected(tmp_path)
+    assert pq.read_table(tmp_path / "rejected.parquet").to_pylist() == [
+        {"row": 0, "reason": "no user turn"},
+        {"row": 3, "reason": "other"},
+    ]
 
 
 def test_what_cannot_be_encoded_is_left_out_counted_and_named(capsys):

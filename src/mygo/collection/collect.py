@@ -26,7 +26,7 @@ from mygo.collection.sharing.joining import agree_on_row_size, agree_on_threads
 from mygo.collection.sharing.publishing import nothing_is_lost_if_published, publish_statistics
 from mygo.data.encoding import Encoded, Encoder
 from mygo.data.pool import count_rows, iter_batches
-from mygo.errors import UserError
+from mygo.errors import UserError, shown
 from mygo.models.base_weights import BaseWeights
 from mygo.params import CollectParams
 from mygo.runtime import Runtime
@@ -86,7 +86,7 @@ def collect(
     if not runtime.is_main:
         return {}
     commit = {} if grader.revision is None else {"base_model_commit": grader.revision}
-    return {**shard_metrics(published_shards(out), params), **commit}
+    return {**shard_metrics(published_shards(out)), **commit}
 
 
 def load_engine(
@@ -100,7 +100,13 @@ def load_engine(
     row_size = RowSize.start(params.tokens_per_batch, model)
     row_size = row_size if claims is None else agree_on_row_size(claims, row_size)
     base = None if grader.base is None else BaseWeights.of(model, grader.base)
-    return Engine(model, params.max_length, row_size, "collect", base), Encoder(grader.tokenizer(), params.max_length)
+    engine = Engine(model, params.max_length, row_size, "collect", base)
+    if engine.gated and base is None and (params.base_nll or params.answer_alone):
+        raise UserError(
+            f"collect.base_model: got {shown(grader.name)}, which has gates; takes a model without, or null, or "
+            "collect.base_nll=false and collect.answer_alone=false"
+        )
+    return engine, Encoder(grader.tokenizer(), params.max_length)
 
 
 def _score_shards(params: CollectParams, runtime: Runtime, grader: Grader, pool: Path, claims: Claims) -> None:

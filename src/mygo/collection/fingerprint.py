@@ -13,6 +13,7 @@ import transformers
 
 from mygo.collection.grader import Grader
 from mygo.params import CollectParams
+from mygo.params.inputs import source_file
 from mygo.runtime import Runtime
 from mygo.workdir import hash_folder
 
@@ -35,8 +36,16 @@ def make_fingerprint(params: CollectParams, runtime: Runtime, grader: Grader, po
         "device": runtime.device.type,
         "dtype": str(runtime.resolve(params.dtype)),
         "code": code_digest(),
+        "trash_expert": _custom_trash_expert(grader),
         "libraries": {library.__name__: str(library.__version__) for library in LIBRARIES},
     }
+
+
+def _custom_trash_expert(grader: Grader) -> str | None:
+    """A digest of the file that the model's own trash expert stands in, where it has one."""
+    named = getattr(grader.text_config(), "trash_expert_module", None)
+    file = source_file(named, Path())
+    return None if file is None else hashlib.blake2b(Path(file).read_bytes(), digest_size=20).hexdigest()
 
 
 def code_digest(package: Path = PACKAGE) -> str:

@@ -50,7 +50,7 @@ def published_shards(out: Path) -> list[Path]:
     return [out / shard["file"] for shard in json.loads((out / MANIFEST_FILE).read_text())["shards"]]
 
 
-def shard_metrics(files: list[Path], params: CollectParams) -> dict[str, Any]:
+def shard_metrics(files: list[Path]) -> dict[str, Any]:
     """Counts only: what depends on the clock or on the memory is printed, not tracked. `not_gradable` has no predicted
     token, `rejected` could not be encoded; `end_tokens_removed` stood at the very end of an answer.
     """
@@ -64,4 +64,4 @@ def shard_metrics(files: list[Path], params: CollectParams) -> dict[str, Any]:
             counts[name] += int(table[column].to_numpy().sum())
         counts["rejected"] += rejected
         counts["not_gradable"] += table["nll"].null_count - rejected
-    return {**counts, "max_length": params.max_length, "shards": len(files)}
+    return counts

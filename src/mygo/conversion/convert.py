@@ -5,7 +5,6 @@ from typing import Any
 
 from mygo.conversion.parity import Parity, base_folder, compare_files, compare_models
 from mygo.models.base import load_base, load_tokenizer, resolve_revision
-from mygo.models.gate import QualityGate
 from mygo.models.loading import check_family, from_base, load_selector
 from mygo.params import ConvertParams
 from mygo.workdir import atomic_folder
@@ -34,7 +33,7 @@ def convert(params: ConvertParams, seed: int, out: Path) -> dict[str, Any]:
             quality_gate_init_mean=params.quality_gate_init_mean,
             quality_gate_init_std=params.quality_gate_init_std,
         )
-        facts = _count(model)
+        parameters = model.num_parameters()
         model.save_pretrained(staging)
         tokenizer.save_pretrained(staging)
         dtype, tied = model.dtype, model.config.tie_word_embeddings
@@ -46,20 +45,12 @@ def convert(params: ConvertParams, seed: int, out: Path) -> dict[str, Any]:
                 load_base(params.base_model, commit, dtype), load_selector(staging), params.tolerance
             )
     known = {} if commit is None else {"base_model_commit": commit}
-    return {"family": params.family, **facts, **_as_metrics(parity), **known}
+    return {**_as_metrics(parameters, parity), **known}
 
 
-def _count(model: Any) -> dict[str, int]:
-    gates = [module for module in model.modules() if isinstance(module, QualityGate)]
+def _as_metrics(parameters: int, parity: Parity) -> dict[str, Any]:
     return {
-        "gates": len(gates),
-        "gate_parameters": sum(gate.weight.numel() for gate in gates),
-        "parameters": model.num_parameters(),
-    }
-
-
-def _as_metrics(parity: Parity) -> dict[str, Any]:
-    return {
+        "parameters": parameters,
         "parity": True,
         "tensors_compared": parity.tensors,
         "max_abs_difference": parity.max_abs_difference,

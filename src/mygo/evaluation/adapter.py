@@ -1,5 +1,6 @@
 """The LoRA adapter that the stage finetune wrote, put on its base."""
 
+import json
 import warnings
 from pathlib import Path
 from typing import cast
@@ -20,6 +21,18 @@ def check_adapter(adapter: Path) -> None:
             raise UserError(
                 f"{adapter}: there is no {name}; takes a PEFT adapter in safetensors, such as the stage finetune writes"
             )
+
+
+def check_commit(adapter: Path, commit: str | None) -> None:
+    """Raises `UserError` if the adapter was trained on another commit of its base than `commit`, where both are
+    known.
+    """
+    trained = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8")).get("revision")
+    if trained and commit and trained != commit:
+        raise UserError(
+            f"{adapter}: was trained on commit {trained} of finetune.base_model, eval would use {commit}; run the "
+            f"stage finetune again, or set finetune.revision={trained}"
+        )
 
 
 def attach_adapter(model: PreTrainedModel, adapter: Path, merge: bool) -> PreTrainedModel:

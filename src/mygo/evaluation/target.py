@@ -3,7 +3,7 @@
 from functools import partial
 from pathlib import Path
 
-from mygo.evaluation.adapter import attach_adapter, check_adapter
+from mygo.evaluation.adapter import attach_adapter, check_adapter, check_commit
 from mygo.evaluation.baseline import base_commit, baseline_settings, check_baseline, read_baseline
 from mygo.evaluation.harness import evaluate_finished
 from mygo.evaluation.results import Results
@@ -22,7 +22,9 @@ def evaluate_target(
     """
     check_adapter(adapter)
     check_baseline(baseline, baseline_settings(params, runtime, benchmark))
-    check_baseline(baseline, base_commit(params))
+    known = base_commit(params)
+    check_baseline(baseline, known)
+    check_commit(adapter, *known.values())
     attach = partial(attach_adapter, adapter=adapter, merge=params.eval.merge_adapter)
     adapted = evaluate_finished("base + adapter", params, runtime, benchmark, attach)
     return None if adapted is None else {"base": read_baseline(baseline), "adapter": adapted}

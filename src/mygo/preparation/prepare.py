@@ -31,6 +31,7 @@ def prepare(params: PrepareParams, seed: int, data: Path) -> dict[str, Any]:
     print(_summary(counts, data / "pool"), file=sys.stderr)
     warmup = sample_warmup_pool(data / "pool", data / "warmup_pool", params.warmup_ratio, seed)
     write_benchmark(questions, meta, data / "benchmark")
+    _base_models(params.base_models, world, data / "base", seed, params.mini_world.pretrain_steps)
     return {
         "pool": _pool_metrics(counts),
         "warmup_samples": warmup,
@@ -38,7 +39,6 @@ def prepare(params: PrepareParams, seed: int, data: Path) -> dict[str, Any]:
             "questions": len(questions["test"]),
             "subjects": len({question["subject"] for question in questions["test"]}),
         },
-        "base_models": _base_models(params.base_models, world, data / "base", seed, params.mini_world.pretrain_steps),
         **_commit_metrics({**pool_commits, **benchmark_commits}),
     }
 
@@ -61,14 +61,15 @@ def _benchmark(
     return world.questions(), {"name": "mini_world", "prompt": "continuation", "groups": dict(world.groups)}, {}
 
 
-def _base_models(wanted: bool, world: MiniWorld, folder: Path, seed: int, steps: int) -> dict[str, Any]:
+def _base_models(wanted: bool, world: MiniWorld, folder: Path, seed: int, steps: int) -> None:
     """An empty folder if they are not wanted, so that the stage's outputs are the same either way."""
     if not wanted:
         folder.mkdir(parents=True, exist_ok=True)
-        return {}
+        return
     from mygo.preparation.base_models import build_base_models  # torch and transformers are not needed to read data
 
-    return build_base_models(world, folder, seed, steps)
+    for name, report in build_base_models(world, folder, seed, steps).items():
+        print(f"{folder / name}: {', '.join(f'{key} {value:,}' for key, value in report.items())}", file=sys.stderr)
 
 
 def _pool_metrics(counts: PoolCounts) -> dict[str, Any]:

@@ -25,6 +25,10 @@ from mygo.scoring.self_test import Text, check_one_by_one, longest_position, tex
 ScoredRow = tuple[list[int], RowStatistics]  # which samples a row held, and their statistics on the CPU
 
 
+class SampleTooLarge(UserError):
+    """A sample that does not fit into memory, even alone."""
+
+
 class Engine:
     """Packed scoring where the model allows it, else padded; `row_size` says how many tokens a row holds.
 
@@ -92,10 +96,35 @@ class Engine:
         is recorded; returns the largest difference as a share of what is allowed.
 
         Costs about two rows and as many tokens one by one. Raises `UserError` if a difference is too large. A model
-        that turns out not to take packed rows is scored in padded ones from here on.
+        that turns out not to take packed rows is scored in padded ones from here on. Where the longest text, which no
+        sample need be, does not fit into memory, it is halved.
         """
         places = longest_position(self.model) or self.max_length
-        texts = texts_to_check(samples, answers, min(self.max_length, self.row_size.tokens, places))
+        longest = min(self.max_length, self.row_size.tokens, places)
+        real = min(longest, max(map(len, samples), default=0))
+        while (worst := self._tested(texts_to_check(samples, answers, longest), real)) is None:
+            self._say(f"out of memory in a text of {longest:,} tokens of the self test; going on with {longest // 2:,}")
+            longest //= 2
+            self._free_memory()
+        return worst
+
+    def _tested(self, texts: list[Text], real: int) -> float | None:
+        """None if memory ran out. Raises `UserError` if a shorter text would not help: one of `real` tokens is there,
+        and the library's own forward may need more memory than ours, but not for two tokens.
+        """
+        try:
+            return self._compare_as_it_packs(texts)
+        except SampleTooLarge:
+            if len(texts[0][0]) <= real:
+                raise
+        except RuntimeError as error:
+            if not should_reduce_batch_size(error):
+                raise
+            if len(texts[0][0]) <= 2:
+                raise UserError(f"{self.section}: memory ran out in a text of two tokens") from None
+        return None  # outside the handler, whose traceback holds the row's tensors
+
+    def _compare_as_it_packs(self, texts: list[Text]) -> float:
         try:
             return self._compare(texts)
         except (NotImplementedError, TypeError) as error:
@@ -162,13 +191,18 @@ class Engine:
     def _shrink(self, lengths: list[int]) -> None:
         if len(lengths) == 1:
             key = f"{self.section}.max_length"
-            raise UserError(f"{key}: a sample of {lengths[0]:,} tokens alone does not fit into memory; lower {key}")
-        gc.collect()
-        if self.model.device.type == "cuda":
-            torch.cuda.empty_cache()
+            raise SampleTooLarge(
+                f"{key}: a sample of {lengths[0]:,} tokens alone does not fit into memory; lower {key}"
+            )
+        self._free_memory()
         failed = sum(lengths) if self.packed else max(lengths) * len(lengths)
         self.row_size.halve(failed)
         self._say(f"out of memory in a row of {failed:,} tokens; going on with rows of {self.row_size.tokens:,}")
+
+    def _free_memory(self) -> None:
+        gc.collect()
+        if self.model.device.type == "cuda":
+            torch.cuda.empty_cache()
 
     def _say_padded(self, reason: str) -> None:
         self._say(f"{type(self.model).__name__} is scored in padded rows with dense attention, because {reason}")

@@ -68,7 +68,7 @@ def texts_to_check(samples: Sequence[Tensor], answers: Sequence[Tensor], longest
         return []
     pool = [(samples[i], answers[i]) for i in order]
     spread = [pool[i * (len(pool) - 1) // max(1, FILLERS - 1)] for i in range(min(FILLERS, len(pool)))]
-    fillers = [_cut(text, FILLER) for text in spread]
+    fillers = [_cut(text, min(FILLER, longest)) for text in spread]
     first, second = fillers[0], fillers[1 % len(fillers)]
     equal = min(len(first[0]), len(second[0]))
     short = [_cut(first, equal), _cut(second, equal), _cut(first, 2), _cut(first, 1)]

@@ -2,8 +2,12 @@
 
 import sys
 from collections.abc import Iterable, Sequence
+from itertools import count
+from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import torch
 from torch.utils.data import Dataset
 from tqdm import tqdm
@@ -35,22 +39,23 @@ class ConversationDataset(Dataset[dict[str, torch.Tensor]]):
         self.stage, self.max_length = stage, encoder.max_length
         self.samples: list[Encoded] = []
         self.left_out = self.truncated = self.tokens_cut = self.end_tokens_removed = 0
-        self.reasons: list[str] = []  # why each rejected conversation cannot be encoded
+        self.refused: dict[int, str] = {}  # why a conversation cannot be encoded, by its number, from 0
         with tqdm(
             total=total, desc=f"{stage}: encode", unit="sample", delay=3, disable=None if speaks else True
         ) as bar:
+            rows = count()
             for conversations in batches:
                 for sample in encoder.encode(conversations):
-                    self._add(sample)
+                    self._add(next(rows), sample)
                 bar.update(len(conversations))
         if not self.samples:
             raise UserError(self._nothing_left(total))
         if speaks:
             print(self.summary(), file=sys.stderr)
 
-    def _add(self, sample: Encoded) -> None:
+    def _add(self, row: int, sample: Encoded) -> None:
         if sample.rejected is not None:
-            self.reasons.append(sample.rejected)
+            self.refused[row] = sample.rejected
             return
         self.truncated += sample.truncated
         self.tokens_cut += sample.cut
@@ -61,9 +66,9 @@ class ConversationDataset(Dataset[dict[str, torch.Tensor]]):
             self.left_out += 1
 
     def _nothing_left(self, total: int) -> str:
-        if len(self.reasons) == total:
-            return f"{self.stage}: none of the {total} samples can be encoded; the first: {self.reasons[0]}"
-        rejected = f" ({self.rejected} cannot be encoded; the first: {self.reasons[0]})" if self.reasons else ""
+        if len(self.refused) == total:
+            return f"{self.stage}: none of the {total} samples can be encoded; the first: {self._first_reason}"
+        rejected = f" ({self.rejected} cannot be encoded; the first: {self._first_reason})" if self.refused else ""
         limit = f"{self.stage}.max_length={self.max_length}"
         return f"{self.stage}: none of the {total} samples has a token to predict within {limit}{rejected}"
 
@@ -73,8 +78,14 @@ class ConversationDataset(Dataset[dict[str, torch.Tensor]]):
         limit = f"{self.stage}.max_length={self.max_length}"
         cut = f"; {self.truncated:,} cut at {limit}, {self.tokens_cut:,} tokens lost" if self.truncated else ""
         left_out = f"; {self.left_out:,} left out, with nothing to predict" if self.left_out else ""
-        rejected = f"; {self.rejected:,} cannot be encoded, the first: {self.reasons[0]}" if self.reasons else ""
+        rejected = f"; {self.rejected:,} cannot be encoded, the first: {self._first_reason}" if self.refused else ""
         return f"{self.stage}: {counts}{cut}{left_out}{rejected}"
+
+    def write_rejected(self, folder: Path) -> None:
+        """What cannot be encoded, as `rejected.parquet`: `row` of what was read, from 0, and the reason."""
+        rows = {"row": list(self.refused), "reason": list(self.refused.values())}
+        schema = pa.schema({"row": pa.int64(), "reason": pa.string()})
+        pq.write_table(pa.table(rows, schema), folder / "rejected.parquet")
 
     def metrics(self) -> dict[str, int]:
         return {
@@ -89,8 +100,12 @@ class ConversationDataset(Dataset[dict[str, torch.Tensor]]):
         }
 
     @property
+    def _first_reason(self) -> str:
+        return next(iter(self.refused.values()))
+
+    @property
     def rejected(self) -> int:
-        return len(self.reasons)
+        return len(self.refused)
 
     @property
     def tokens(self) -> int:

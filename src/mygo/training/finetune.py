@@ -54,29 +54,31 @@ def fine_tune(
         )
         trainer.train()
         if runtime.is_main:
-            _save(model, folder)
+            _save(model, folder, commit)
+            dataset.write_rejected(folder)
     known = {} if commit is None else {"base_model_commit": commit}
-    return _metrics(trainer, dataset, model) | known
+    return _metrics(trainer, dataset) | known
 
 
-def _save(model: PeftModel, folder: Path) -> None:
-    """PEFT's own format, without its empty model card and with the module names in an order that is always the same."""
+def _save(model: PeftModel, folder: Path, commit: str | None) -> None:
+    """PEFT's own format, with the commit of the base, without its empty model card and with the module names in an
+    order that is always the same.
+    """
     model.save_pretrained(str(folder), safe_serialization=True)
     (folder / "README.md").unlink(missing_ok=True)
     path = folder / "adapter_config.json"
     config = json.loads(path.read_text())
-    config["target_modules"] = sorted(config["target_modules"])
+    config |= {"target_modules": sorted(config["target_modules"]), "revision": commit}
     path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
 
 
-def _metrics(trainer: FinetuneTrainer, dataset: ConversationDataset, model: PeftModel) -> dict[str, Any]:
+def _metrics(trainer: FinetuneTrainer, dataset: ConversationDataset) -> dict[str, Any]:
     """The last logged loss, and what was trained on."""
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
     return {
         "loss": losses[-1],
         **dataset.metrics(),
         "steps": trainer.state.global_step,
-        "trained_parameters": model.get_nb_trainable_parameters()[0],
     }
 
 

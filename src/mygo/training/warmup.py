@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from accelerate.utils import set_seed
-from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from mygo.data.pool import count_rows, iter_batches
 from mygo.models.checkpoints import load_checkpoint
@@ -53,7 +53,8 @@ def warm_up(
         trainer.train()
         if runtime.is_main:
             write_digests(folder)
-    return WarmupReport(_metrics(trainer, dataset, model), good_ratio_rows(trainer))
+            dataset.write_rejected(folder)
+    return WarmupReport(_metrics(trainer, dataset), good_ratio_rows(trainer))
 
 
 def _dataset(
@@ -64,15 +65,15 @@ def _dataset(
     return ConversationDataset(batches, encoder, count_rows(pool), "warmup", speaks=runtime.is_main)
 
 
-def _metrics(trainer: WarmupTrainer, dataset: ConversationDataset, model: PreTrainedModel) -> dict[str, Any]:
-    """The loss, its parts and every layer's mean good_ratio, all of the last logged steps, and what was trained on."""
+def _metrics(trainer: WarmupTrainer, dataset: ConversationDataset) -> dict[str, Any]:
+    """The loss, its parts and the mean good_ratio over layers, all of the last logged steps, and what was trained on.
+    What every layer's good_ratio is stands in the plots: here it would be a row for each.
+    """
     last = [entry for entry in trainer.state.log_history if "loss" in entry][-1]
+    good_ratio = [value for name, value in last.items() if name.startswith("good_ratio/")]
     return {
         **{name: value for name, value in last.items() if name.endswith("loss")},
-        "good_ratio": {
-            name.removeprefix("good_ratio/"): value for name, value in last.items() if name.startswith("good_ratio/")
-        },
+        "good_ratio": round(sum(good_ratio) / len(good_ratio), 6),
         **dataset.metrics(),
         "steps": trainer.state.global_step,
-        "trained_parameters": sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad),
     }
