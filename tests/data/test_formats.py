@@ -131,23 +131,8 @@ BAD = [
     ("messages", {"messages": [{"role": "\x1b[2J\n" + "x" * 99}]}, rf"unknown role '\x1b[2J\n{'x' * 18}...{'x' * 10}'"),
     (
         "messages",
-        {"messages": [user("Hi"), {"role": "assistant", "content": None, "tool_calls": [{"function": {"name": "f"}}]}]},
-        "a turn has tool_calls, which a role and a text cannot hold",
-    ),
-    (
-        "messages",
-        {"messages": [user("Hi"), assistant("Ho") | {"function_call": {"name": "f", "arguments": "{}"}}]},
-        "a turn has function_call, which a role and a text cannot hold",
-    ),
-    (
-        "messages",
         {"messages": [user("Hi"), assistant("Ho") | {"reasoning_content": "Let me see"}]},
         "a turn has reasoning_content, which a role and a text cannot hold",
-    ),
-    (
-        "sharegpt",
-        {"conversations": [{"from": "human", "value": "Hi"}, {"from": "function_call", "value": "{}"}]},
-        "it has a turn of function_call, which a role and a text cannot hold",
     ),
     (
         "sharegpt",

@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from mygo.data.records import Message, RowError, wrong_type
-from mygo.data.turns import ROW_CONTENTS, SYSTEM, holds_something, only_of, read_turns, with_system
+from mygo.data.turns import ROW_CONTENTS, SYSTEM, read_turns, with_system
+from mygo.data.values import holds_something, only_of
 from mygo.errors import listed
 
 
