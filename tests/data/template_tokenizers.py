@@ -99,6 +99,12 @@ MAKERS = {
     "mistral_v1": lambda: (sentencepiece(BASICS, "prepend"), special(*BASICS), "<s>", "</s>"),
     "mistral_v3": lambda: (sentencepiece(MISTRAL, "metaspace"), special(*MISTRAL), "<s>", "</s>"),
     "plain": lambda: (byte_level(), special("<|endoftext|>"), None, "<|endoftext|>"),
+    "plain_added_bos": lambda: (
+        with_added_bos(byte_level()),
+        special("<|endoftext|>", "<|bos|>"),
+        "<|bos|>",
+        "<|endoftext|>",
+    ),
     "plain_bos": lambda: (with_bos(sentencepiece(BASICS, "prepend")), special(*BASICS), "<s>", "</s>"),
 }
 
@@ -107,6 +113,22 @@ def with_bos(tokenizer: Tokenizer) -> Tokenizer:
     """Llama 2's base model: encoding writes `<s>` before the text."""
     tokenizer.post_processor = processors.TemplateProcessing("<s> $A", special_tokens=[("<s>", 1)])
     return tokenizer
+
+
+def with_added_bos(tokenizer: Tokenizer) -> Tokenizer:
+    """GPT-2's kind: `<|endoftext|>` leads the model's vocabulary, and encoding writes a token from outside of it."""
+    state = json.loads(tokenizer.to_str())
+    pieces = ["<|endoftext|>", *state["model"]["vocab"]]
+    state["model"]["vocab"] = {piece: i for i, piece in enumerate(pieces)}
+    state["post_processor"] = json.loads(
+        processors.Sequence(
+            [
+                tokenizer.post_processor,
+                processors.TemplateProcessing("<|bos|> $A", special_tokens=[("<|bos|>", len(pieces))]),
+            ]
+        ).__getstate__()
+    )
+    return Tokenizer.from_str(json.dumps(state))
 
 
 @cache

@@ -6,7 +6,10 @@ from transformers import PreTrainedTokenizerFast
 
 from mygo.data.chat.special_tokens import END_TOKENS, SpecialTokens
 from mygo.data.encoding import Encoder
+from tests.data.template_tokenizers import template_tokenizer
 from tests.data.test_encoding import CHAT, answered, byte_tokenizer, marked, token_strings
+
+ONLY_END = "an answer holds nothing but an end token"
 
 # Where a turn ends.
 
@@ -100,6 +103,13 @@ def test_a_token_around_an_empty_answer_is_not_predicted():
         ("Yo.<|mine|>", "Yo.", 1),
         ("Yo.x<|mine|>", "Yo.", 1),  # the longest
         ("Yo.s>", "Yo.s>", 0),
+        ("<s>Yo.</s>", "<s>Yo.</s>", 0),  # struck through
+        ("A <s class='x'>b</s> \n", "A <s class='x'>b</s> \n", 0),
+        ("A <s>b</s> c.</s>", "A <s>b</s> c.", 1),
+        ("<s>Yo.</s><|endoftext|></s>", "<s>Yo.</s>", 2),
+        ("</s><s>Yo.</s>", "</s><s>Yo.</s>", 0),
+        ("<s>Yo. <sub>2</s>", "<s>Yo. <sub>2</s>", 0),
+        ("<small>Yo.</s>", "<small>Yo.", 1),
     ],
 )
 def test_end_tokens_at_the_very_end_are_taken_off(content, bare, count):
@@ -122,6 +132,29 @@ def test_end_tokens_are_taken_off_answers_alone():
         "<|system|>\nsystem</s>\n<|user|>\nuser</s>\n<|assistant|>\nassistant<|end|>\n<|user|>\nuser</s>\n"
         "<|assistant|>\nassistant<|end|>\n"
     )
+
+
+@pytest.mark.parametrize("name", ["plain", "qwen2_5", "llama_2"])
+@pytest.mark.parametrize("content", ["</s>", " <|endoftext|>\n</s> "])
+def test_an_answer_that_is_only_end_tokens_is_rejected_by_name(name, content):
+    encoded = Encoder(template_tokenizer(name), 1000).encode([answered(content), CHAT, [*CHAT, *answered(content)]])
+    assert [sample.rejected for sample in encoded] == [ONLY_END, None, ONLY_END]
+    assert len(encoded[0].input_ids) == 0
+
+
+def test_an_answer_that_calls_a_tool_may_have_an_end_token_for_a_text():
+    call = {"type": "function", "function": {"name": "f", "arguments": {}}}
+    chats = [[CHAT[0], CHAT[1] | {"content": content, "tool_calls": [call]}] for content in ("</s>", "")]
+    one, other = Encoder(template_tokenizer("qwen2_5"), 1000).encode(chats)
+    assert (one.rejected, one.end_tokens, one.input_ids.tolist()) == (None, 1, other.input_ids.tolist())
+
+
+def test_an_answer_that_ends_struck_through_keeps_its_letters():
+    tokenizer = template_tokenizer("llama_2")
+    encoded = Encoder(tokenizer, 1000, "assistant").encode([answered("No <s>yes</s>")])[0]
+    assert (encoded.rejected, encoded.end_tokens) == (None, 0)
+    assert encoded.input_ids.tolist().count(tokenizer.eos_token_id) == 1
+    assert tokenizer.decode(encoded.input_ids[encoded.predicted]) == "No <s>yes</s> </s>"
 
 
 def test_the_messages_are_left_as_they_are():

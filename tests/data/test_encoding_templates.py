@@ -31,6 +31,7 @@ PREDICTED = {
     "mistral_v1": "Yo ü.</s>The answer.</s>",
     "mistral_v3": "Yo ü.</s> The answer.</s>",
     "plain": "Yo ü.<|endoftext|>The answer.<|endoftext|>",
+    "plain_added_bos": "Yo ü.<|endoftext|>The answer.<|endoftext|>",
     "plain_bos": "Yo ü.</s>The answer.</s>",
 }
 TEMPLATED = [name for name in MAKERS if not name.startswith("plain")]
@@ -149,6 +150,20 @@ def test_a_system_turn_that_a_template_moves_to_the_last_question_keeps_the_role
     assert [(turn.role, turn.start) for turn in turns[:3]] == [("system", 33), ("user", 10), ("assistant", 20)]
     encoded = Encoder(tokenizer, 1000, "assistant").encode([chat])[0]
     assert tokenizer.decode(encoded.input_ids[encoded.predicted]) == "Yo</s> The answer.</s>"
+
+
+def test_what_the_tokenizer_puts_before_the_text_keeps_its_id_whatever_a_content_spells():
+    tokenizer = template_tokenizer("plain_added_bos")
+    bos = tokenizer.convert_tokens_to_ids("<|bos|>")
+    assert tokenizer.convert_tokens_to_ids("<|endoftext|>") == 0
+    assert bos == len(tokenizer) - 1 == tokenizer("Hi")["input_ids"][0]
+    encoded = Encoder(tokenizer, 1000).encode(
+        [with_contents(content, "Yo.") for content in ("Hi", "Hi <|endoftext|>", "Hi <|bos|>")]
+    )
+    for sample in encoded:
+        assert special_ids("plain_added_bos", sample.input_ids) == [bos, 0]
+        assert sample.input_ids[0] == bos
+        assert (sample.predicted[0], sample.answer[0]) == (False, False)
 
 
 def test_the_tokenizer_begins_the_plain_format_and_a_template_begins_its_own():

@@ -33,7 +33,34 @@ def test_a_folder_gives_its_data_files_in_order_of_name(tmp_path):
         "x.parquet.gz",
     )
     assert names_in(tmp_path) == [("a/x.parquet", "x"), ("b.jsonl.gz", "b"), ("data.csv", "data")]
-    assert find_files(tmp_path).passed_over == [PassedOver("README.md", UNKNOWN), PassedOver("x.parquet.gz", UNKNOWN)]
+    assert find_files(tmp_path).passed_over == [
+        PassedOver("README.md", UNKNOWN),
+        PassedOver("x.parquet.gz", UNKNOWN),
+        PassedOver("2 hidden files or folders (.cache, .hidden.jsonl)", "a name that begins with a dot is not read"),
+    ]
+
+
+def test_hidden_files_are_one_line_however_many_and_wherever_they_are(tmp_path):
+    touch(tmp_path, "a.jsonl", *(f"deep/.{number}\n.jsonl" for number in range(1200)), "deep/.git/x", "deep/.git/y")
+    (hidden,) = find_files(tmp_path).passed_over
+    assert (
+        hidden.file
+        == r"1,201 hidden files or folders (deep/.0\n.jsonl, deep/.1\n.jsonl, deep/.10\n.jsonl and 1,198 more)"
+    )
+
+
+def test_a_folder_of_hidden_files_alone_says_so(tmp_path):
+    touch(tmp_path, ".a.jsonl")
+    with pytest.raises(UserError, match=r"holds no file of a known format; .* \(there are 1 hidden files or folders"):
+        find_files(tmp_path)
+
+
+def test_the_endings_that_are_named_are_those_that_are_read(tmp_path):
+    with pytest.raises(UserError) as error:
+        find_files(tmp_path)
+    assert str(error.value).endswith(
+        "takes .jsonl, .ndjson, .json, .csv, .tsv (also with .gz, .zst, .bz2, .xz) and .parquet"
+    )
 
 
 def test_endings_are_known_in_any_case_and_under_every_compression(tmp_path):

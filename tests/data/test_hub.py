@@ -125,6 +125,15 @@ def test_an_archive_without_the_member_or_damaged_is_named(cached_archive):
         list(read_hub(dataset("some/less", data_files="zip://data/x.jsonl::less-data.zip")).files[0][1])
 
 
+def test_a_member_that_is_damaged_is_named(cached_archive):
+    content = bytearray(cached_archive.read_bytes())
+    content[30 + len("data/train/processed/cot/cot_data.jsonl")] = 0xFF  # the first byte behind the member's header
+    cached_archive.write_bytes(content)
+    member = "zip://data/train/processed/cot/cot_data.jsonl::less-data.zip"
+    with pytest.raises(UserError, match=r"cot_data.jsonl: cannot be read \(Error -3 while decompressing data"):
+        list(read_hub(dataset("some/less", data_files=member)).files[0][1])
+
+
 @pytest.mark.parametrize("data_files", [None, "a.jsonl", "zip://a.jsonl::b.zip"])
 def test_a_data_set_that_cannot_be_reached_is_a_sentence(data_files):
     with pytest.raises(UserError, match=r"^hub data set some/other at revision main: cannot be read \(.*\)$"):
@@ -214,11 +223,23 @@ def test_columns_that_nobody_asks_for_are_not_read(tmp_path):
     assert [row.messages[0]["content"] for row in read_pool_source(prepare)] == ["a", "b"]
 
 
-@pytest.mark.parametrize("wrong", [{"choices": ["a", "b"]}, {"answer": 4}, {"question": None}, {"subject": None}])
+@pytest.mark.parametrize(
+    "wrong", [{"choices": ["a", "b"]}, {"answer": 4}, {"answer": True}, {"question": None}, {"subject": None}]
+)
 def test_a_question_that_is_none_is_named(tmp_path, wrong):
-    folder = mmlu_folder(tmp_path / "mmlu", [QUESTIONS[0], QUESTIONS[1] | wrong])
-    with pytest.raises(UserError, match=r"prepare.benchmark.hub.name: .*mmlu, dev, row 2: got question .*; takes a "):
+    folder = mmlu_folder(tmp_path / "mmlu", [QUESTIONS[1] | wrong])
+    with pytest.raises(UserError, match=r"prepare.benchmark.hub.name: .*mmlu, dev, row 1: got question .*; takes a "):
         read_hub_benchmark(HubBenchmark(name=str(folder), revision="main"))
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_bars_of_the_library_are_drawn_on_terminals_alone(folder, monkeypatch, terminal):
+    import datasets
+
+    datasets.enable_progress_bars()
+    monkeypatch.setattr("sys.stderr.isatty", lambda: terminal)
+    read_hub(dataset(folder))
+    assert datasets.are_progress_bars_disabled() is not terminal
 
 
 def test_formats_that_could_carry_code_are_refused(tmp_path):

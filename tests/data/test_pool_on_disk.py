@@ -21,6 +21,10 @@ def sample(index, source="s"):
     )
 
 
+def stored(sample):
+    return sample._asdict() | {"messages": [{**message, "tool_calls": None} for message in sample.messages]}
+
+
 def rejected(index):
     return Rejected("s", index, "s.jsonl", index + 1, "bad")
 
@@ -58,7 +62,7 @@ def test_what_is_written_is_read_in_order(tmp_path):
     assert count_rows(tmp_path / "pool") == 17
     table = open_pool(tmp_path / "pool").to_table()
     assert table.schema == POOL_SCHEMA
-    assert table.to_pylist() == [row._asdict() for row in good]
+    assert table.to_pylist() == [stored(row) for row in good]
     bad = pq.read_table(tmp_path / "pool" / "rejected.parquet")
     assert bad.schema == REJECTED_SCHEMA
     assert bad.to_pylist() == [row._asdict() for row in rows if isinstance(row, Rejected)]
@@ -174,7 +178,7 @@ def test_warmup_draws_a_share_in_order(tmp_path, ratio, expected):
     indices = [row["source_index"] for row in drawn]
     assert len(set(indices)) == expected
     assert indices == sorted(indices)
-    assert drawn == [sample(index)._asdict() for index in indices]
+    assert drawn == [stored(sample(index)) for index in indices]
     assert not (tmp_path / "warmup" / "rejected.parquet").exists()
 
 

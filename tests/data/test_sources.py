@@ -18,6 +18,7 @@ from mygo.params import load_params
 
 PARAMS = Path(__file__).resolve().parents[2] / "params.yaml"
 GOOD = {"text": "good"}
+FIT_NONE = "fit none of the formats messages, sharegpt, alpaca, prompt_completion, text"
 
 
 def write_lines(path, *rows):
@@ -63,7 +64,7 @@ def test_every_row_is_a_sample_or_rejected_with_its_place(tmp_path):
     assert [row.reason for row in rejected[1:]] == [
         "the row is of type list, not an object",
         "text has no text",
-        "text is missing",
+        f"its columns (question) {FIT_NONE}",
     ]
 
 
@@ -117,7 +118,7 @@ def test_a_row_of_another_format_is_read_by_its_own(tmp_path):
     path = write_lines(tmp_path / "a.jsonl", {"messages": [{"role": "assistant", "content": "m"}]}, GOOD, {"q": 1})
     rows = read(path)
     assert [row.messages[0]["content"] for row in rows[:2]] == ["m", "good"]
-    assert rows[2].reason == "messages is missing"
+    assert rows[2].reason == f"its columns (q) {FIT_NONE}"
 
 
 NOT_USABLE = [

@@ -26,6 +26,7 @@ from mygo.collection.sharing.joining import agree_on_row_size, agree_on_threads
 from mygo.collection.sharing.publishing import nothing_is_lost_if_published, publish_statistics
 from mygo.data.encoding import Encoded, Encoder
 from mygo.data.pool import count_rows, iter_batches
+from mygo.data.records import from_records
 from mygo.errors import UserError, shown
 from mygo.models.base_weights import BaseWeights
 from mygo.params import CollectParams
@@ -179,7 +180,7 @@ def read_shard(encoder: Encoder, pool: Path, shard_size: int, index: int) -> Sha
 def encode_shard(encoder: Encoder, index: int, batch: pa.RecordBatch) -> Shard:
     """The rows of a shard with their tokens."""
     table = pa.Table.from_batches([batch])
-    return Shard(index, table, encoder.encode(table["messages"].to_pylist()))
+    return Shard(index, table, encoder.encode(from_records(table["messages"])))
 
 
 def score_shard(engine: Engine, encoder: Encoder, shard: Shard, params: CollectParams, bar: "tqdm[Any]") -> pa.Table:

@@ -127,7 +127,8 @@ def _question(row: list[str], subject: str, place: str) -> Question:
 def _hub_question(row: dict[str, Any], place: str) -> Question:
     question, subject, choices, answer = (row[name] for name in Question.__annotations__)
     is_text = isinstance(choices, list) and all(isinstance(text, str) for text in (question, subject, *choices))
-    if not is_text or len(choices) != len(LETTERS) or answer not in range(len(LETTERS)):
+    is_index = answer in range(len(LETTERS)) and not isinstance(answer, bool)
+    if not is_text or len(choices) != len(LETTERS) or not is_index:
         raise UserError(
             f"{place}: got {listed(f'{name} {value!r}' for name, value in row.items())}; takes a question, a subject "
             "and four choices as text, and the index of the answer, 0 to 3"

@@ -83,15 +83,27 @@ class Encoder:
 
     def _render(self, messages: Sequence[AnyMessage]) -> "_Row | Encoded":
         bare, taken = [], 0
-        for message in messages:
-            if message.get("role") == "assistant" and isinstance(message.get("content"), str):
-                content, count = self._special.without_end_tokens(message["content"])
-                message, taken = {**message, "content": content} if count else message, taken + count
-            bare.append(message)
         try:
+            for message in messages:
+                message, count = self._without_end_tokens(message)
+                bare.append(message)
+                taken += count
             return _Row(bare, render(self.tokenizer, bare, self._special), taken)
         except Refused as refusal:
             return Encoded.refused(str(refusal))
+
+    def _without_end_tokens(self, message: AnyMessage) -> tuple[AnyMessage, int]:
+        """A message, an answer's without the end tokens at its end, and how many there were. Raises `Refused` if an
+        answer is nothing else: it would be trained on and graded as an empty one.
+        """
+        if message.get("role") != "assistant" or not isinstance(message.get("content"), str):
+            return message, 0
+        content, count = self._special.without_end_tokens(message["content"])
+        if not count:
+            return message, 0
+        if not content.strip() and not message.get("tool_calls"):
+            raise Refused("an answer holds nothing but an end token")
+        return {**message, "content": content}, count
 
     def _tokenize(self, texts: list[str]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Ids [T] and character offsets [T, 2] of each text."""

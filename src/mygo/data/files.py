@@ -10,6 +10,7 @@ from mygo.data.records import PassedOver
 from mygo.errors import UserError, escaped, listed, shown
 
 UNKNOWN_ENDING = "its ending is not one of those that are read"
+HIDDEN = "a name that begins with a dot is not read"
 
 
 class DataFile(NamedTuple):
@@ -28,8 +29,8 @@ class FoundFiles(NamedTuple):
 
 
 def find_files(path: Path) -> FoundFiles:
-    """The files at `path` that have a known ending; hidden ones do not count. Links are followed, and no folder is read
-    twice.
+    """The files at `path` that have a known ending; of hidden ones it is said how many there are. Links are followed,
+    and no folder is read twice.
 
     A data set is called by its file's stem, or by the folder in LESS's layout (`dolly/dolly_data.jsonl`); where that is
     not unique, by the file's relative path. Names are escaped where they cannot be printed.
@@ -37,9 +38,11 @@ def find_files(path: Path) -> FoundFiles:
     """
     if not os.path.exists(path):
         raise UserError(f"prepare.path: {shown(path, 200)} does not exist; takes a file or a folder of {KNOWN}")
-    paths, problems = _below(path) if os.path.isdir(path) else ({path.name: path}, {})
+    paths, problems, hidden = _below(path) if os.path.isdir(path) else ({path.name: path}, {}, [])
     problems |= {name: problem for name, file in paths.items() if (problem := _problem(file))}
     passed_over = [PassedOver(escaped(name), problems[name]) for name in sorted(problems)]
+    if hidden:
+        passed_over.append(PassedOver(f"{len(hidden):,} hidden files or folders ({listed(sorted(hidden), 3)})", HIDDEN))
     shorts = {name: _short_name(PurePosixPath(name)) for name in sorted(paths.keys() - problems.keys())}
     if not shorts:
         raise UserError(_no_file(path, passed_over))
@@ -53,12 +56,13 @@ def find_files(path: Path) -> FoundFiles:
     )
 
 
-def _below(root: Path) -> tuple[dict[str, Path], dict[str, str]]:
-    """The files by their relative names, and why a folder is not read. Folders come before links to folders, so that a
-    folder that can be reached by both is called by its own name.
+def _below(root: Path) -> tuple[dict[str, Path], dict[str, str], list[str]]:
+    """The files by their relative names, why a folder is not read, and what is hidden. Folders come before links to
+    folders, so that a folder that can be reached by both is called by its own name.
     """
     files: dict[str, Path] = {}
     problems: dict[str, str] = {}
+    hidden: list[str] = []
     seen: dict[tuple[int, int], str] = {}
     folders, links = [root], deque[Path]()
     while folders or links:
@@ -70,18 +74,20 @@ def _below(root: Path) -> tuple[dict[str, Path], dict[str, str]]:
             if first_name != name:
                 problems[name] = f"the folder was read already, as {shown(first_name)}"
                 continue
-            children = sorted(child for child in folder.iterdir() if not child.name.startswith("."))
+            children = sorted(folder.iterdir())
         except OSError as error:
             problems[name] = f"the folder cannot be read ({error.strerror})"
             continue
         for child in children:
-            if not os.path.isdir(child):
+            if child.name.startswith("."):
+                hidden.append(child.relative_to(root).as_posix())
+            elif not os.path.isdir(child):
                 files[child.relative_to(root).as_posix()] = child
             elif os.path.islink(child):
                 links.append(child)
             else:
                 folders.append(child)
-    return files, problems
+    return files, problems, hidden
 
 
 def _problem(file: Path) -> str | None:

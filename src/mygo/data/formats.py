@@ -1,11 +1,12 @@
 """Row formats: each turns one row of a source into messages, or says in a `RowError` why it cannot."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from mygo.data.records import Message, RowError, wrong_type
-from mygo.data.turns import ROW_CONTENTS, SYSTEM, holds_something, only_of, read_turns, with_system
-from mygo.errors import listed
+from mygo.data.turns import ROW_CONTENTS, SYSTEM, read_turns, with_system
+from mygo.data.values import holds_something, only_of
+from mygo.errors import listed, shown
 
 
 def from_messages(row: dict[str, Any]) -> list[Message]:
@@ -25,16 +26,13 @@ def from_alpaca(row: dict[str, Any]) -> list[Message]:
     The input follows the instruction after an empty line, as in open-instruct, which wrote LESS's data.
     """
     instruction = _text(row, "instruction")
-    extra = only_of(row, "input", "context")
-    if not isinstance(extra, str | None):
-        raise wrong_type("input", extra, "text")
-    prompt = f"{instruction}\n\n{extra}" if extra and extra.strip() else instruction
-    return _exchange(row, prompt, _text({"output": only_of(row, "output", "response")}, "output"))
+    answer = _text({"output": only_of(row, "output", "response")}, "output")
+    return _exchange(row, _with_input(instruction, row), answer)
 
 
 def from_prompt_completion(row: dict[str, Any]) -> list[Message]:
-    """`prompt` and `completion`, both as they stand."""
-    return _exchange(row, _text(row, "prompt"), _text(row, "completion"))
+    """`prompt` and `completion`, both as they stand; an `input` or `context` follows the prompt as in Alpaca's rows."""
+    return _exchange(row, _with_input(_text(row, "prompt"), row), _text(row, "completion"))
 
 
 def from_text(row: dict[str, Any]) -> list[Message]:
@@ -64,7 +62,7 @@ COLUMNS = {
     "messages": {"messages"},
     "sharegpt": {"conversations"},
     "alpaca": {"instruction", "input", "context", "output", "response", "history"},
-    "prompt_completion": {"prompt", "completion", "history"},
+    "prompt_completion": {"prompt", "completion", "input", "context", "history"},
     "text": {"text"},
 }
 
@@ -82,7 +80,7 @@ def detect_format(row: dict[str, Any]) -> str:
     """
     found = _fitting(_held(row)) or _fitting(row)
     if found is None:
-        raise RowError(f"its columns ({listed(row)}) fit none of the formats {', '.join(FORMATS)}")
+        raise _fits_none(row)
     return found
 
 
@@ -96,6 +94,8 @@ def read_row(row: dict[str, Any], file_format: str) -> list[Message]:
     except RowError:
         held = _held(row)
         own = _fitting(held)
+        if row.keys().isdisjoint(COLUMNS[file_format]) and _fitting(row) is None:
+            raise _fits_none(row) from None
         if own is None or held & COLUMNS[file_format]:
             raise
         return FORMATS[own](row)
@@ -108,12 +108,28 @@ def row_id(row: dict[str, Any]) -> str | None:
 
 
 def _held(row: dict[str, Any]) -> set[str]:
-    return {name for name, value in row.items() if value is not None}
+    """The columns with a value; a blank text is one, and bad, but an empty list is none."""
+    return {name for name, value in row.items() if isinstance(value, str) or holds_something(value)}
 
 
 def _fitting(names: Iterable[str]) -> str | None:
     there = set(names)
     return next((name for name, signature in SIGNATURES if signature <= there), None)
+
+
+def _fits_none(row: Mapping[str, Any]) -> RowError:
+    """Why a row has no format. Files that wrap their rows in one object are common enough to be called by name."""
+    for name, value in row.items():
+        if isinstance(value, list) and value and isinstance(value[0], dict) and _fitting(value[0]):
+            return RowError(f"it is one object that holds a list under '{shown(name, 40)}'; takes the list itself")
+    return RowError(f"its columns ({listed(row)}) fit none of the formats {', '.join(FORMATS)}")
+
+
+def _with_input(instruction: str, row: Mapping[str, Any]) -> str:
+    extra = only_of(row, "input", "context")
+    if not isinstance(extra, str | None):
+        raise wrong_type("input", extra, "text")
+    return f"{instruction}\n\n{extra}" if extra and extra.strip() else instruction
 
 
 def _exchange(row: dict[str, Any], prompt: str, answer: str) -> list[Message]:

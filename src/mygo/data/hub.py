@@ -3,6 +3,7 @@
 import fnmatch
 import os
 import re
+import sys
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -55,6 +56,8 @@ def load_split(name: str, revision: str, subset: str | None, split: str) -> tupl
     """
     import datasets
 
+    if not sys.stderr.isatty():  # a bar writes a line a step into a file
+        datasets.disable_progress_bars()
     with _explained(name, revision):
         builder = datasets.load_dataset_builder(name, subset, revision=revision)
         kind = _checked_kind(type(builder).__module__)

@@ -22,6 +22,7 @@ from mygo.data.records import (
     PassedOver,
     Rejected,
     Sample,
+    to_records,
 )
 from mygo.errors import UserError
 from mygo.workdir import atomic_folder
@@ -56,7 +57,7 @@ def write_pool(samples: Iterable[Sample | Rejected | PassedOver], folder: Path) 
     ):
         stream = iter(samples)
         while rows := list(islice(stream, BATCH_ROWS)):
-            good = [row for row in rows if isinstance(row, Sample)]
+            good = [row._replace(messages=to_records(row.messages)) for row in rows if isinstance(row, Sample)]
             bad = [row for row in rows if isinstance(row, Rejected)]
             parts.write(_to_arrow(good, POOL_SCHEMA))
             if bad:

@@ -1,10 +1,14 @@
 """The records that pass between stages: samples, rows that were rejected, and files that were passed over."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import orjson
 import pyarrow as pa
 
-Message = dict[str, str]  # {"role": "user" | "assistant" | "system" | "tool", "content": text}
+# {"role": "user" | "assistant" | "system" | "tool", "content": text}; an assistant's may have "tool_calls" too, a list
+# of objects
+Message = dict[str, Any]
 
 
 class Sample(NamedTuple):
@@ -65,12 +69,30 @@ def wrong_type(what: str, value: Any, wanted: str) -> RowError:
     )
 
 
+def to_records(messages: Sequence[Message]) -> list[Message]:
+    """Messages as `POOL_SCHEMA` holds them: their calls of tools, which each have keys of their own, are JSON text."""
+    return [
+        {**message, "tool_calls": orjson.dumps(message["tool_calls"]).decode()} if "tool_calls" in message else message
+        for message in messages
+    ]
+
+
+def from_records(column: pa.Array | pa.ChunkedArray) -> list[list[Message]]:
+    """The conversations of the pool's column `messages`, as they were before `to_records`."""
+    return [[_from_record(record) for record in records] for records in column.to_pylist()]
+
+
+def _from_record(record: dict[str, str | None]) -> Message:
+    calls = record.pop("tool_calls", None)
+    return record if calls is None else {**record, "tool_calls": orjson.loads(calls)}
+
+
 POOL_SCHEMA = pa.schema(
     {
         "source_dataset": pa.string(),
         "source_index": pa.int64(),
         "id": pa.string(),
-        "messages": pa.list_(pa.struct({"role": pa.string(), "content": pa.string()})),
+        "messages": pa.list_(pa.struct({"role": pa.string(), "content": pa.string(), "tool_calls": pa.string()})),
         "label": pa.string(),
     }
 )

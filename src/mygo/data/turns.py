@@ -1,13 +1,15 @@
 """One turn of a conversation, in any spelling, and what every format says of a conversation beside its turns.
 
-The record of a turn holds a role and a text. What has more to say, such as a call of a tool, rejects its row by name:
+A turn holds a role, a text and calls of tools. What has more to say, such as a picture, rejects its row by name:
 nothing is left out in silence. Names, ids and times of a turn are no content.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
-from mygo.data.records import Message, RowError, Unreadable, wrong_type
+from mygo.data.records import Message, RowError, wrong_type
+from mygo.data.tool_calls import CALLS, calls_beside, understood
+from mygo.data.values import holds_something, only_of, refuse_contents
 from mygo.errors import shown
 
 ROLES = {
@@ -27,9 +29,7 @@ ROLES = {
     "observation": "tool",
     "function": "tool",
 }
-CALLS = ("function_call", "tool_call", "tool_calls")  # as a role or as a key: what only a structure of its own can hold
 TURN_CONTENTS = (
-    *CALLS,
     "refusal",
     "reasoning_content",
     "reasoning",
@@ -46,18 +46,19 @@ TURN_CONTENTS = (
 )
 ROW_CONTENTS = ("tools", "functions", "image", "images", "audio", "audios", "video", "videos")
 SYSTEM = ("system", "system_prompt")
-EMPTY_TEXTS = ("", "[]", "{}", "null")
 
 
 def read_turns(turns: Any, key: str) -> list[Message]:
-    """A list of turns; a system turn without text is left out, any other without text makes the row a bad one."""
+    """A list of turns; a system turn without text is left out, any other without text or a call makes the row a bad
+    one.
+    """
     if not isinstance(turns, list):
         raise wrong_type(key, turns, "a list")
     messages = [_turn(turn) for turn in turns]
     messages = [message for message in messages if message["role"] != "system" or message["content"].strip()]
     if not any(message["role"] == "assistant" for message in messages):
         raise RowError("no assistant turn")
-    if not all(message["content"].strip() for message in messages):
+    if not all(message["content"].strip() or message.get("tool_calls") for message in messages):
         raise RowError("a turn has no text")
     return messages
 
@@ -84,15 +85,22 @@ def _turn(turn: Any) -> Message:
     if not isinstance(turn, dict):
         raise wrong_type("a turn", turn, "an object")
     name = turn.get("role") if turn.get("role") is not None else turn.get("from")
-    if isinstance(name, str) and name.lower() in CALLS:
-        raise RowError(f"it has a turn of {shown(name)}, which a role and a text cannot hold")
-    if not isinstance(name, str) or name.lower() not in ROLES:
+    if not isinstance(name, str) or name.lower() not in (*ROLES, *CALLS):
         raise RowError(f"unknown role '{shown(name, 40)}'")
-    role = ROLES[name.lower()]
+    role = ROLES.get(name.lower(), "assistant")  # who else would call a tool
     refuse_contents(turn, TURN_CONTENTS, "a turn")
     if role == "assistant" and (turn.get("weight") not in (None, 1) or turn.get("train") is False):
         raise RowError("a turn of the assistant has a weight other than 1, which a role and a text cannot hold")
-    return {"role": role, "content": _content(only_of(turn, "content", "value"))}
+    content, calls = only_of(turn, "content", "value"), calls_beside(turn)
+    if name.lower() in CALLS:
+        if calls:
+            raise RowError(f"a turn of {shown(name)} has calls beside its content")
+        return {"role": role, "content": "", "tool_calls": understood(content, f"the content of a {shown(name)}")}
+    if not calls:
+        return {"role": role, "content": _content(content)}
+    if role != "assistant":
+        raise RowError(f"a turn of the {role} has tool calls, which only the assistant makes")
+    return {"role": role, "content": "" if content is None else _content(content), "tool_calls": calls}
 
 
 def _content(content: Any) -> str:
@@ -113,41 +121,3 @@ def _part(part: Any) -> str:
     if kind not in (None, "text", "input_text", "output_text") or not isinstance(text, str):
         raise RowError(f"a turn's content has a part of type '{shown(kind, 40)}', which is not text")
     return text
-
-
-def refuse_contents(holder: Mapping[str, Any], keys: tuple[str, ...], what: str) -> None:
-    """Raise `RowError` if one of the keys holds something."""
-    if holder.keys().isdisjoint(keys):
-        return
-    for key in keys:
-        value = holder.get(key)
-        if isinstance(value, Unreadable):
-            raise wrong_type(key, value, "empty")
-        if holds_something(value):
-            raise RowError(f"{what} has {key}, which a role and a text cannot hold")
-
-
-def holds_something(value: Any) -> bool:
-    """Whether there is content in a value: not in None, false, blank text or an empty list, however nested."""
-    if isinstance(value, str):
-        return value.strip() not in EMPTY_TEXTS
-    if isinstance(value, dict):
-        return any(map(holds_something, value.values()))
-    if isinstance(value, list):
-        return any(map(holds_something, value))
-    return value is not None and value is not False
-
-
-def only_of(row: Mapping[str, Any], *keys: str) -> Any:
-    """The value of the key that is there: one that is not blank before one that is. Raises `RowError` if two of them
-    say different things.
-    """
-    there = [key for key in keys if row.get(key) is not None]
-    full = [key for key in there if not _is_blank(row[key])]
-    if len(full) > 1 and any(row[key] != row[full[0]] for key in full):
-        raise RowError(f"it has both {full[0]} and {full[1]}, which differ")
-    return row[(full or there)[0]] if there else None
-
-
-def _is_blank(value: Any) -> bool:
-    return isinstance(value, str) and not value.strip()

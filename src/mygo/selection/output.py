@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from mygo.data.chat.plain import plain_text
 from mygo.data.pool import iter_batches
+from mygo.data.records import Message, from_records
 from mygo.workdir import atomic_folder
 
 BATCH_ROWS = 4096
@@ -92,16 +93,15 @@ def _lines(pool: Path, scores: pa.Table, kept: np.ndarray) -> list[bytes]:
             records = (
                 scores.select(["source_dataset", "source_index", "id", "score", "rank"]).take(first + here).to_pylist()
             )
-            for row, record, messages in zip(
-                first + here, records, batch.column("messages").take(pa.array(here)).to_pylist(), strict=True
-            ):
+            conversations = from_records(batch.column("messages").take(pa.array(here)))
+            for row, record, messages in zip(first + here, records, conversations, strict=True):
                 lines[place[row]] = _line(record, messages)
             first += batch.num_rows
             progress.update(len(here))
     return lines
 
 
-def _line(record: dict[str, str | int | float | None], messages: list[dict[str, str]]) -> bytes:
+def _line(record: dict[str, str | int | float | None], messages: list[Message]) -> bytes:
     provenance = {name: record[name] for name in ("source_dataset", "source_index", "id")}
     judged = {"quality_score": record["score"], "rank": record["rank"]}
     return orjson.dumps(

@@ -11,6 +11,7 @@ from accelerate.utils import set_seed
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from mygo.data.pool import count_rows, iter_batches
+from mygo.data.records import from_records
 from mygo.models.checkpoints import load_checkpoint
 from mygo.params import WarmupParams
 from mygo.runtime import Runtime
@@ -60,7 +61,7 @@ def warm_up(
 def _dataset(
     params: WarmupParams, tokenizer: PreTrainedTokenizerBase, pool: Path, runtime: Runtime
 ) -> ConversationDataset:
-    batches = (batch["messages"].to_pylist() for batch in iter_batches(pool, ["messages"], BATCH))
+    batches = (from_records(batch["messages"]) for batch in iter_batches(pool, ["messages"], BATCH))
     encoder = encoder_for(params, tokenizer)
     return ConversationDataset(batches, encoder, count_rows(pool), "warmup", speaks=runtime.is_main)
 

@@ -104,6 +104,14 @@ def test_a_broken_object_costs_itself_and_names_its_lines():
     assert str(rows[1].reason).endswith(f", in lines {first} to {last}")
 
 
+@pytest.mark.parametrize("lines", range(1, 11))
+def test_an_object_that_is_cut_anywhere_costs_itself_alone(lines):
+    texts = [json.dumps(row, indent=2) for row in OBJECTS]
+    cut = "\n".join(texts[1].split("\n")[:lines])
+    rows = rows_of(f"{texts[0]}\n{cut}\n{texts[2]}\n{texts[0]}\n".encode())
+    assert [row.value for row in rows] == [OBJECTS[0], None, OBJECTS[2], OBJECTS[0]]
+
+
 def test_no_line_is_lost_where_the_first_only_looks_like_a_printed_object():
     rows = rows_of(b'{"a": 1,\n"nonsense\n{"a": 2}\n\n{"a": 3}\n')
     assert [row.value for row in rows if row.reason is None] == [{"a": 2}, {"a": 3}]
@@ -113,3 +121,61 @@ def test_no_line_is_lost_where_the_first_only_looks_like_a_printed_object():
 def test_lines_after_printed_objects_are_read():
     rows = rows_of(json.dumps(OBJECTS[0], indent=2).encode() + b'\n{"a": 1}\n{"a": 2}\n')
     assert [row.value for row in rows] == [OBJECTS[0], {"a": 1}, {"a": 2}]
+
+
+TURNS = [{"role": "user", "content": 'a [ } \\" {'}, {"role": "assistant", "content": "b"}]
+FIRST, LAST = (json.dumps(turn) for turn in TURNS)
+LAYOUTS = [
+    f'{{"messages": [\n  {FIRST},\n {LAST}\n]}}',
+    f'{{"messages": [\n{FIRST},\n{LAST}\n]}}',
+    f'{{"messages":\n [\n  {FIRST},\n  {LAST}\n ]\n}}',
+    f'{{"messages": [{FIRST},\n\n{LAST}]}}',
+    f'{{\n"messages": [{FIRST}, {LAST}\n]}}',
+    f'{{"messages":\r\n[{FIRST},\r\n{LAST}]\r\n}}',
+    f'{{"messages": [{FIRST}\n, {LAST}]}}',
+]
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_an_object_ends_where_its_brackets_are_closed(layout):
+    lines = 1 + layout.count("\n")
+    rows = rows_of(f"{layout}\n{layout}\n{json.dumps(TURNS[0])}\n{layout}".encode())
+    whole = {"messages": TURNS}
+    assert rows == [Row(1, whole), Row(1 + lines, whole), Row(1 + 2 * lines, TURNS[0]), Row(2 + 2 * lines, whole)]
+
+
+def test_a_value_may_begin_on_a_line_of_its_own():
+    assert rows_of(b'{"a":\n{"b": 1},\n"c":\n{"d": 2}\n}\n{"a": 3}') == [
+        Row(1, {"a": {"b": 1}, "c": {"d": 2}}),
+        Row(6, {"a": 3}),
+    ]
+
+
+@pytest.mark.parametrize("layout", LAYOUTS[:4])
+def test_a_cut_object_is_one_row_and_its_last_turn_is_none(layout):
+    cut = layout[: layout.rindex("]")]
+    (row,) = rows_of(cut.encode())
+    lines = len(cut.rstrip().splitlines())
+    assert str(row.reason).endswith(f": unexpected end of data, in lines 1 to {lines}")
+    rows = rows_of(f"{cut}\n{layout}".encode())
+    assert [row.value for row in rows] == [None, {"messages": TURNS}]
+
+
+@pytest.mark.parametrize("bad", [b'{"text": oops}', b'{"text": "b"'])
+def test_a_broken_list_of_rows_in_an_object_is_not_read_in_half(bad):
+    rows = rows_of(b'{"data": [\n{"text": "a"},\n%b,\n{"text": "c"}\n]}' % bad)
+    assert [row.value for row in rows] == [None]
+    assert str(rows[0].reason).endswith("in lines 1 to 5")
+
+
+@pytest.mark.parametrize(
+    "broken", [b"{", b'{"a":', b'{"a": 1,', b'{"a": [', b'{"a": "x', b'{"a": {"b": [[', b'{"a": tru']
+)
+def test_lines_after_a_first_one_that_is_cut_are_read(broken):
+    rows = rows_of(broken + b'\n{"a": 2}\n{"a": [3,\n4]}\n{"a": 5}\n')
+    assert [(row.line, row.value) for row in rows if row.reason is None] == [
+        (2, {"a": 2}),
+        (3, {"a": [3, 4]}),
+        (5, {"a": 5}),
+    ]
+    assert [row.line for row in rows] == [1, 2, 3, 5]

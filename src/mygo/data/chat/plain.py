@@ -1,5 +1,6 @@
 """The plain chat format, open-instruct's: `<|role|>\\ncontent\\n`, for tokenizers without a chat template."""
 
+import json
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -18,8 +19,16 @@ class Turn(NamedTuple):
 
 
 def plain_text(messages: Sequence[Message], eos: str = "") -> str:
-    """The conversation as text, with `eos` behind every assistant's content."""
-    return render_plain(messages, eos)[0]
+    """The conversation as text, with `eos` behind every assistant's content, to which calls of tools are added as
+    JSON.
+    """
+    return render_plain([{**message, "content": _with_calls(message)} for message in messages], eos)[0]
+
+
+def _with_calls(message: Message) -> str:
+    if "tool_calls" not in message:
+        return message["content"]
+    return f"{message['content']}\n{json.dumps(message['tool_calls'], ensure_ascii=False)}"
 
 
 def render_plain(messages: Sequence[Message], eos: str) -> tuple[str, list[Turn]]:

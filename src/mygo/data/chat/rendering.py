@@ -13,6 +13,7 @@ from mygo.errors import shown
 OPEN, MIDDLE, CLOSE = MARKS = "\ufdd0\ufdd1\ufdd2"
 MARKED = re.compile(f"{OPEN}([0-9]+){MIDDLE}(.*?){CLOSE}", re.DOTALL)
 NO_TOOLS = "the chat template does not render tool turns"
+NO_PLACES = "so masks cannot be placed"
 
 AnyMessage = Mapping[str, Any]  # with `tool_calls` and the like, which only templates know
 Span = tuple[int, int]  # characters, end excluded
@@ -91,22 +92,32 @@ class _Template:
                 f"{NO_TOOLS} ({reason})" if self.uses_tools else f"the chat template refuses it: {reason}"
             ) from None
 
+    def _apply_part(self, messages: Sequence[AnyMessage], **options: Any) -> str:
+        """What becomes of messages that are not quite those of a conversation which the template has taken."""
+        try:
+            return self._apply(messages, **options)
+        except Refused:
+            raise Refused(f"the chat template takes the conversation but no mark in it, {NO_PLACES}") from None
+
     def _all_at_once(self, text: str) -> list[Span] | None:
         """The spans of the contents from one more rendering, with marks around all of them; None if the template does
         not write the contents as they are.
 
-        A template that trims contents gets them trimmed beforehand, so that both renderings agree.
+        A template that trims contents gets them trimmed beforehand, so that both renderings agree. One that checks
+        contents may refuse the marks.
         """
         if any(message.get("tool_calls") for message in self.messages):
             return None
         contents = [message["content"] for message in self.messages]
         for candidates in (contents, [content.strip() for content in contents]):
-            marked = self._apply(
-                [
-                    {**message, "content": f"{OPEN}{i}{MIDDLE}{content}{CLOSE}"}
-                    for i, (message, content) in enumerate(zip(self.messages, candidates, strict=True))
-                ]
-            )
+            marked_messages = [
+                {**message, "content": f"{OPEN}{i}{MIDDLE}{content}{CLOSE}"}
+                for i, (message, content) in enumerate(zip(self.messages, candidates, strict=True))
+            ]
+            try:
+                marked = self._apply(marked_messages)
+            except Refused:
+                return None
             bare, spans = _take_marks(marked)
             if bare == text and sorted(i for i, _ in spans) == list(range(len(contents))):
                 return [span for _, span in sorted(spans)]
@@ -121,15 +132,16 @@ class _Template:
         """
         message = self.messages[i]
         stand_in = {key: value for key, value in message.items() if key != "tool_calls"} | {"content": OPEN}
-        before, mark, behind = self._apply([*self.messages[:i], stand_in, *self.messages[i + 1 :]]).partition(OPEN)
+        marked = self._apply_part([*self.messages[:i], stand_in, *self.messages[i + 1 :]])
+        before, mark, behind = marked.partition(OPEN)
         if not mark:
             dropped = "tool" if _uses_tools(message) else shown(message["role"])
             raise Refused(f"the chat template does not render {dropped} turns")
         if not text.startswith(before) and i and message["role"] == "assistant":
-            before = self._apply(self.messages[:i], add_generation_prompt=True)
+            before = self._apply_part(self.messages[:i], add_generation_prompt=True)
         start, end = len(before), len(text) - len(behind)
         if OPEN in behind or not text.startswith(before) or not text.endswith(behind) or end < start:
-            raise Refused("the chat template rewrites turns, so masks cannot be placed")
+            raise Refused(f"the chat template rewrites turns, {NO_PLACES}")
         if message.get("tool_calls") and text[start:end].strip() in (message.get("content") or ""):
             raise Refused(NO_TOOLS)
         return start, end

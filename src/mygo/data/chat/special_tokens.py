@@ -19,6 +19,7 @@ END_TOKENS = (
     *("</s>", "<|endoftext|>", "<|im_end|>", "<|end|>", "<|eot_id|>"),
     *("<|end_of_text|>", "<end_of_turn>", "<eos>"),
 )
+STRUCK_THROUGH = re.compile(r"<s(?:\s[^<>]*)?>|</s>")
 
 
 @dataclass(frozen=True)
@@ -83,10 +84,15 @@ class SpecialTokens:
         return found.end()
 
     def without_end_tokens(self, content: str) -> tuple[str, int]:
-        """An answer without the end tokens at its very end, and how many there were."""
+        """An answer without the end tokens at its very end, and how many there were. A `</s>` that closes an `<s>` of
+        the answer strikes text through and ends nothing.
+        """
         count = 0
         while (bare := content.rstrip()).endswith(self._ends):
-            content = bare.removesuffix(max((end for end in self._ends if bare.endswith(end)), key=len))
+            end = max((end for end in self._ends if bare.endswith(end)), key=len)
+            if end == "</s>" and _closes_at_its_end(bare):
+                break
+            content = bare.removesuffix(end)
             count += 1
         return content, count
 
@@ -108,8 +114,9 @@ class SpecialTokens:
         )
         raw_T = np.array(encoding.ids, dtype=np.int64)
         offsets_T2 = np.array(encoding.offsets, dtype=np.int64).reshape(-1, 2)
-        ids_T = ids_of[raw_T]
-        own_T = np.isin(raw_T, respelled)
+        around_T = np.array(encoding.special_tokens_mask, dtype=bool)  # put around the text, with ids of the original
+        ids_T = np.where(around_T, raw_T, ids_of[raw_T])
+        own_T = np.isin(raw_T, respelled) & ~around_T
         marks_M = np.array([start + i for i, start in enumerate(own)], dtype=np.int64)
         found_M = np.searchsorted(offsets_T2[own_T, 1], marks_M, side="right") < np.searchsorted(
             offsets_T2[own_T, 0], marks_M, side="right"
@@ -117,8 +124,7 @@ class SpecialTokens:
         if not found_M.all():  # a normalizer hides some from the tokenizer, here as everywhere
             visible = [start for start, found in zip(own, found_M, strict=True) if found]
             return self.encode_with_own(text, visible, add_special_tokens=add_special_tokens)
-        from_text_T = offsets_T2[:, 1] > offsets_T2[:, 0]  # else the tokenizer put it around the text
-        if (self.is_special[ids_T] & ~own_T & from_text_T).any():
+        if (self.is_special[ids_T] & ~own_T & ~around_T).any():
             return None
         return ids_T.astype(np.int32), offsets_T2 - np.searchsorted(marks_M, offsets_T2)
 
@@ -139,11 +145,20 @@ class SpecialTokens:
         copy = Tokenizer.from_str(json.dumps(state))
         copy.no_truncation()
         copy.no_padding()
-        ids_of = np.arange(1 + max(*copy.get_vocab().values(), *self.spelling))
+        ids_of = np.arange(1 + max(*copy.get_vocab().values(), *self.backend.get_vocab().values()))
         for token in state["added_tokens"]:
             ids_of[copy.token_to_id(token["content"])] = token["id"]
         respelled = [copy.token_to_id(OWN + spelling) for spelling in self.spelling.values()]
         return copy, ids_of, np.array(respelled)
+
+
+def _closes_at_its_end(text: str) -> bool:
+    """Whether the `</s>` at the end of the text closes an `<s>`."""
+    open_tags, closes = 0, False
+    for tag in STRUCK_THROUGH.finditer(text):
+        closes = tag[0] == "</s>" and open_tags > 0
+        open_tags = open_tags + 1 if tag[0] != "</s>" else max(0, open_tags - 1)
+    return closes
 
 
 def _any_of(texts: Iterable[str]) -> re.Pattern[str]:

@@ -6,6 +6,7 @@ import csv
 import io
 import lzma
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePath
@@ -24,7 +25,7 @@ JSON = (".jsonl", ".ndjson", ".json")
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 PARQUET = ".parquet"
 COMPRESSIONS = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2", ".xz": "xz"}  # as Arrow calls them
-KNOWN = ".jsonl, .json, .csv, .tsv (also with .gz, .zst, .xz or .bz2) and .parquet"
+KNOWN = f"{', '.join((*JSON, *DELIMITERS))} (also with {', '.join(COMPRESSIONS)}) and {PARQUET}"
 # What the system and the libraries raise for files that are not handed out or not what they should be.
 DAMAGE = (
     OSError,
@@ -36,6 +37,7 @@ DAMAGE = (
     MemoryError,
     csv.Error,
     lzma.LZMAError,
+    zlib.error,
     zipfile.BadZipFile,
     pa.ArrowException,
 )

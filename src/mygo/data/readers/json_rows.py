@@ -1,6 +1,7 @@
 """Rows of JSON lines, of JSON arrays, and of objects that are printed over many lines. The content decides which."""
 
 import io
+import re
 from collections.abc import Iterator
 from itertools import pairwise
 from typing import IO
@@ -11,6 +12,8 @@ from mygo.data.records import Row
 
 BUFFER_BYTES = 1 << 20
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+UNFINISHED = "unexpected end of data"  # what orjson says of a text that may go on
+STRING_OR_BRACKET = re.compile(rb'"(?:[^"\\]|\\.)*"?|[][{}]')
 
 
 def read_json(stream: io.BufferedReader) -> Iterator[Row]:
@@ -65,37 +68,72 @@ def _read_array(content: bytes) -> Iterator[Row]:
 
 
 def _is_spread_out(start: bytes) -> bool:
-    """Whether the text begins with an object over several lines: `{`, or a first part of one, and then a key."""
+    """Whether the first line begins an object that goes on in the next one."""
     first, _, rest = start.partition(b"\n")
-    return first.startswith(b"{") and first.rstrip().endswith((b"{", b"[", b",")) and rest.lstrip().startswith(b'"')
+    if not first.startswith(b"{") or not rest.strip():
+        return False
+    try:
+        orjson.loads(first)
+    except orjson.JSONDecodeError as error:
+        return error.msg == UNFINISHED
+    return False
 
 
 def _read_objects(stream: IO[bytes]) -> Iterator[Row]:
-    """Objects over several lines. Nothing but the end of an object is a line `}` with a `{` after it."""
+    """Objects over several lines. An object ends where all its brackets are closed, or where another begins at the left
+    margin in a place where it cannot have one.
+    """
     block: list[tuple[int, bytes]] = []
-    is_closed = False
+    open_brackets: list[bytes] = []
     for number, line in enumerate(stream, 1):
-        if not (content := line.strip()):
+        if not line.strip():
             continue
-        if is_closed and content.startswith(b"{"):
+        if block and line.startswith(b"{") and not _takes_object(open_brackets, block):
+            yield from _read_block(block)
+            block, open_brackets = [], []
+        block.append((number, line))
+        _follow(open_brackets, line)
+        if not open_brackets:
             yield from _read_block(block)
             block = []
-        block.append((number, line))
-        is_closed = content == b"}"
-    yield from _read_block(block)
+    if block:
+        yield from _read_block(block)
 
 
-def _read_block(block: list[tuple[int, bytes]]) -> Iterator[Row]:
-    """One object; where the lines are not one, what begins with `{` at the left margin is read by itself."""
+def _takes_object(open_brackets: list[bytes], block: list[tuple[int, bytes]]) -> bool:
+    """Whether an object may go on after the lines of `block` with another: as an element of a list, even behind one
+    that is broken, or as the value of a key.
+    """
+    before = block[-1][1].rstrip()
+    if open_brackets[-1] == b"[":
+        return before.endswith((b"[", b","))
+    broken_element = len(block) > 1 and before.startswith(b"{") and before.endswith(b",") and b"[" in open_brackets
+    return broken_element or before.endswith(b":")
+
+
+def _follow(open_brackets: list[bytes], line: bytes) -> None:
+    """Add the brackets that a line opens, and take off those that it closes."""
+    for found in STRING_OR_BRACKET.finditer(line):
+        if found[0] in (b"{", b"["):
+            open_brackets.append(found[0])
+        elif found[0] in (b"}", b"]") and open_brackets:
+            open_brackets.pop()
+
+
+def _read_block(block: list[tuple[int, bytes]]) -> list[Row]:
+    """One object. Lines that are none may be the beginning of one and then whole ones, each from the left margin; but
+    elements of a list are no rows.
+    """
     whole = _parse_block(block)
     if whole.reason is None:
-        yield whole
-        return
+        return [whole]
     starts = [place for place, (_, line) in enumerate(block) if place == 0 or line.startswith(b"{")]
-    for start, end in pairwise([*starts, len(block)]):
-        piece = block[start:end]
-        rows = list(_read_lines(iter(piece)))
-        yield from rows if any(isinstance(row.value, dict) for row in rows) else [_parse_block(piece)]
+    pieces = [block[start:end] for start, end in pairwise([*starts, len(block)])]
+    last_lines = [piece[-1][1] for piece in pieces]
+    if any(line.rstrip().endswith(b",") and not line[:1].isspace() for line in last_lines):
+        return [whole]
+    rows = [_parse_block(piece) for piece in pieces]
+    return rows if any(isinstance(row.value, dict) for row in rows) else [whole]
 
 
 def _parse_block(block: list[tuple[int, bytes]]) -> Row:
