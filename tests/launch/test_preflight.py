@@ -84,8 +84,7 @@ def test_the_defaults_pass(root):
                 "finetune__micro_batch_size": 8,
                 "eval__limit": 1,
             },
-            "eval.limit: got 1; takes null, or at least launch.num_processes=2, one question of a task for each "
-            "process",
+            "eval.limit: got 1; takes null, or at least 2, one question of a task for each process of the launch",
         ),
     ],
 )
