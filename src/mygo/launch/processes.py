@@ -19,7 +19,7 @@ import psutil
 from mygo.errors import LAUNCH, SPOKEN
 from mygo.launch.config import LaunchConfig
 from mygo.launch.folder import launch_folder
-from mygo.launch.guard import stop_with_parent
+from mygo.launch.guard import LAUNCHER, stop_with_parent
 
 PATIENCE = 3.0  # seconds between asking a process to end and ending it
 
@@ -55,6 +55,7 @@ def run_processes(stage: str, arguments: list[str], processes: int, environment:
 def _place(rank: int, processes: int, folder: Path) -> dict[str, str]:
     ranks = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": processes, "LOCAL_WORLD_SIZE": processes}
     shared = {LAUNCH: str(folder), "MYGO_MEETING": str(folder.resolve() / "meeting"), "MASTER_ADDR": "127.0.0.1"}
+    shared |= {LAUNCHER: str(os.getpid())}
     return shared | {name: str(value) for name, value in ranks.items()}
 
 
