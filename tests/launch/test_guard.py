@@ -30,6 +30,13 @@ def wait_for(condition, seconds):
     assert condition()
 
 
+def alive(process):
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:  # between the two questions
+        return False
+
+
 @pytest.mark.parametrize("processes", [1, 2])
 @pytest.mark.parametrize("shell", ["{}", "{}; true"], ids=["a shell that gives way", "a shell that stays"])
 def test_sigkill_of_dvc_ends_the_stage(repository, processes, shell):
@@ -52,7 +59,7 @@ def test_sigkill_of_dvc_ends_the_stage(repository, processes, shell):
     assert len(stage) == (1 if processes == 1 else 3)
     dvc.kill()
     dvc.wait()
-    wait_for(lambda: not any(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in stage), 10)
+    wait_for(lambda: not any(map(alive, stage)), 10)
     sizes = [file.stat().st_size for file in files]
     time.sleep(0.5)
     assert [file.stat().st_size for file in files] == sizes
