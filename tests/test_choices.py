@@ -5,6 +5,7 @@ from typing import get_args
 import pytest
 
 from mygo.data.formats import FORMATS
+from mygo.data.mini_world.subjects import SUBJECTS
 from mygo.models.families import FAMILIES
 from mygo.models.gate import TRASH_EXPERTS
 from mygo.models.losses import AVERAGING, QUALITY_LOSSES
@@ -40,6 +41,14 @@ def test_every_choice_belongs_to_a_registry_or_says_why_not():
     no_registry = {"Dtype", "Predict", "Tokens"}  # a switch in one place each
     stated = {name for name, value in vars(choices).items() if get_args(value)}
     assert stated == walked | no_registry | {"Averaging"}
+
+
+def test_what_is_said_of_models_and_scores_before_they_are_imported_is_so():
+    assert {name: family.base_type for name, family in FAMILIES.items()} == choices.BASE_TYPES
+    assert {family.config.model_type for family in FAMILIES.values()} == choices.GATED_TYPES
+    assert choices.GATE_SCORES == GATE_SCORES
+    assert choices.GATE_SCORES > choices.ALPHA_SCORES
+    assert len(SUBJECTS) == choices.MINI_SUBJECTS
 
 
 def test_what_is_said_of_some_scores_and_strategies_is_of_ones_that_are_there():

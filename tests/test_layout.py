@@ -147,6 +147,19 @@ def test_published_settings_are_kept(data):
     assert (tuned.lr_scheduler, tuned.warmup_ratio) == ("cosine", 0.03)
 
 
+@pytest.mark.parametrize("selector", ["olmoe_1b_7b", "mini_select_moe"])
+def test_perplexity_asks_collect_for_the_base(selector):
+    groups = (f"selector={selector}", "select=perplexity")
+    first, second = composed(*groups), composed(*reversed(groups))
+    assert first == second
+    assert first["collect"]["base_nll"]
+    select = check_params(first).select
+    assert (select.score, select.order, select.strategy, select.ratio) == ("perplexity", "lowest", "top", 0.25)
+    assert first["select"].keys() == composed()["select"].keys()
+    assert not composed(*groups, "collect.base_nll=false")["collect"]["base_nll"]
+    assert not composed("selector=olmoe_1b_7b")["collect"]["base_nll"]
+
+
 @pytest.mark.parametrize("choices", [("target=llama2_7b",), ("selector=olmoe_1b_7b",), ("selector=mini_quality_gate",)])
 def test_presets_make_the_mini_bases_where_one_is_used(choices):
     assert check_params(composed(*choices)).prepare.base_models
@@ -176,6 +189,12 @@ def test_how_a_stage_is_launched_is_nothing_that_dvc_sees():
     for name, stage in yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"].items():
         assert stage["cmd"] == f"python -m mygo.launch {name}"
         assert name == "check" or not any("launch" in entry for entry in [*stage["deps"], *stage["params"]])
+
+
+def test_what_check_looks_into_makes_it_run_again():
+    """A module that was broken after a good run would else be found when DVC has deleted what it had made."""
+    deps = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]["check"]["deps"]
+    assert {"${inputs.quality_loss}", "${inputs.trash_expert}", "${launch.accelerate_config}"} <= set(deps)
 
 
 def test_what_is_checked_first_is_everything_and_all_others_wait_for_it():

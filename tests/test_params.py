@@ -11,9 +11,9 @@ from mygo.params import check_params, load_params
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def params_with(key: str, value: object) -> dict:
+def params_with(key: str | int, value: object) -> dict:
     raw = yaml.safe_load((ROOT / "params.yaml").read_text())
-    *sections, last = key.split(".")
+    *sections, last = key.split(".") if isinstance(key, str) else [key]
     section = raw
     for name in sections:
         section = section[name]
@@ -54,6 +54,17 @@ def params_with(key: str, value: object) -> dict:
         ("warmup.micro_batch_size", 0, "warmup.micro_batch_size: got 0; takes greater than or equal to 1"),
         ("select", None, "select: got None; takes the keys of a section"),
         ("finetune.lora.r", 2.5, "finetune.lora.r: got 2.5; takes a valid integer"),
+        ("int", 1, "int: unknown key; "),
+        ("str", {"a": 1}, "str: unknown key; "),
+        ("a[b]", 1, "a[b]: unknown key; the top level takes collect, convert, "),
+        ("select.rat[0]", 1, "select.rat[0]: unknown key; select takes alpha, "),
+        (1, 1, "1: unknown key; the top level takes collect, convert, "),
+        ("select.float", 1, "select.float: unknown key; select takes "),
+        ("finetune.lora.bool", 1, "finetune.lora.bool: unknown key; finetune.lora takes "),
+        ("prepare.hub", [{"int": 1}], "prepare.hub.0.name: missing"),
+        ("finetune.lora.target_modules", ["a", 1], "finetune.lora.target_modules.1: got 1; takes a valid string"),
+        ("collect.base_model", "/a\0b", "collect.base_model: got '/a\\x00b'; takes a name without the character \\0"),
+        ("prepare.path", "\0", "prepare.path: got '\\x00'; takes a name without the character \\0"),
     ],
 )
 def test_a_wrong_value_is_one_sentence(key, value, sentence):
@@ -61,6 +72,14 @@ def test_a_wrong_value_is_one_sentence(key, value, sentence):
         check_params(params_with(key, value))
     assert str(error.value).startswith(sentence)
     assert "\n" not in str(error.value)
+
+
+def test_an_unknown_key_of_an_entry_of_a_list_is_named():
+    entry = {"name": "a", "revision": "b", "subset": None, "split": "c", "data_files": None, "source_dataset": "d"}
+    with pytest.raises(
+        UserError, match=r"^prepare\.hub\.0\.int: unknown key; prepare\.hub\.0 takes data_files, name, "
+    ):
+        check_params(params_with("prepare.hub", [entry | {"int": 1}]))
 
 
 def test_a_missing_key_is_named():

@@ -5,7 +5,8 @@ import random
 
 import numpy as np
 import torch
-from accelerate import PartialState
+from accelerate import Accelerator, PartialState
+from accelerate.state import AcceleratorState
 
 from mygo.runtime import Runtime, start_runtime
 
@@ -37,6 +38,17 @@ def test_a_start_seeds_everything_and_asks_for_deterministic_kernels(monkeypatch
     assert not torch.equal(same[0], other[0])
     assert same[1] != other[1]
     assert same[2] != other[2]
+
+
+def test_a_number_format_in_the_environment_is_none_of_the_stages(monkeypatch):
+    """A default config of accelerate may hold one; lm-eval's model would be prepared for it."""
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
+    try:
+        start_runtime(0)
+        assert Accelerator(cpu=True).mixed_precision == "no"
+    finally:
+        torch.use_deterministic_algorithms(False)
+        AcceleratorState._reset_state(reset_partial_state=True)
 
 
 def test_formats_are_named_or_the_devices_own():

@@ -125,9 +125,12 @@ def test_a_write_that_the_system_refuses_names_the_file(tmp_path, number, said):
     [
         OSError(errno.ENOSPC, "Error writing bytes to file"),
         PermissionError(errno.EACCES, "Permission denied", "HERE"),
-        SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)"),
+        *(
+            SafetensorError(f"Error while serializing: I/O error: whatever it says (os error {number})")
+            for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        ),
     ],
-    ids=["full", "not ours to write", "full in Rust"],
+    ids=["full", "not ours to write", "full in Rust", "quota in Rust", "limit in Rust"],
 )
 def test_a_folder_that_the_system_refuses_is_named(tmp_path, error):
     def refuse() -> None:
@@ -136,14 +139,21 @@ def test_a_folder_that_the_system_refuses_is_named(tmp_path, error):
                 error.filename = str(folder / "a")
             raise error
 
-    with pytest.raises(CannotWrite, match=r"/out: cannot be written \((No space left|Permission denied)"):
+    reason = "(No space left on device|Disk quota exceeded|File too large|Permission denied)"
+    with pytest.raises(CannotWrite, match=rf"/out: cannot be written \({reason}\); (free some space|make it writable)"):
         refuse()
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
     "error",
-    [FileNotFoundError(errno.ENOENT, "no", "input"), PermissionError(errno.EACCES, "no", "/input"), OSError("x")],
+    [
+        FileNotFoundError(errno.ENOENT, "no", "input"),
+        PermissionError(errno.EACCES, "no", "/input"),
+        OSError(errno.ENOSPC, "no", "/elsewhere/log"),  # names its own file
+        OSError("x"),
+        SafetensorError("Error while deserializing: I/O error: Permission denied (os error 13)"),
+    ],
 )
 def test_what_the_block_reads_is_not_taken_for_what_it_writes(tmp_path, error):
     def fail() -> None:

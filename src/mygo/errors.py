@@ -85,7 +85,7 @@ def _sentence(error: Exception) -> str | None:
         return str(error)
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {error.strerror}"
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS):
         return os.strerror(error.errno)
     return None
 
@@ -99,4 +99,6 @@ def _first_to_speak() -> bool:
         os.close(os.open(os.path.join(folder, SPOKEN), os.O_CREAT | os.O_EXCL))
     except FileExistsError:
         return False
+    except OSError:  # a full disk: better said twice than not at all
+        return True
     return True

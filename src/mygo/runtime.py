@@ -43,6 +43,7 @@ def start_runtime(seed: int) -> Runtime:
     cpu = parse_flag_from_env("ACCELERATE_USE_CPU") or not torch.cuda.is_available()
     if not cpu and not check_cuda_p2p_ib_support():  # accelerate refuses such cards unless it is told that it may go on
         os.environ |= {"NCCL_P2P_DISABLE": "1", "NCCL_IB_DISABLE": "1"}
+    os.environ["ACCELERATE_MIXED_PRECISION"] = "no"  # the number format is each stage's own parameter
     state = PartialState(cpu, **_meeting_place())
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")

@@ -10,6 +10,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterator, Mapping
@@ -27,17 +28,25 @@ REMEDIES = {
     **dict.fromkeys(LOCKED, "make it writable"),
     errno.ENOENT: "see what removed its folder",
 }
-NO_SPACE_IN_RUST = f"(os error {errno.ENOSPC})"  # safetensors raises an error of its own that holds no number
+IN_RUST = re.compile(r"\(os error (\d+)\)")  # safetensors raises an error of its own: its text alone holds the number
 
 
 class CannotWrite(UserError):
     """A file or folder of ours that the system refused to write."""
 
     def __init__(self, path: str | Path, error: Exception) -> None:
-        number = errno.ENOSPC if NO_SPACE_IN_RUST in str(error) else getattr(error, "errno", None)
+        number = _number(error)
         reason = os.strerror(number) if number else str(error).strip().split("\n")[0] or type(error).__name__
         remedy = REMEDIES.get(number or 0, "mend that")
         super().__init__(f"{path}: cannot be written ({reason}); {remedy} and run it again")
+
+
+def _number(error: Exception) -> int | None:
+    """What the system called it, as far as the error says."""
+    if isinstance(error, OSError) and error.errno:
+        return error.errno
+    found = IN_RUST.search(str(error))
+    return int(found[1]) if found else None
 
 
 @contextmanager
@@ -169,22 +178,36 @@ def atomic_folder(out: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
     try:
-        yield temporary
-    except BaseException as error:
+        with filling(temporary, out):
+            yield temporary
+    except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
-        if isinstance(error, Exception) and _was_refused(error, temporary):
-            raise CannotWrite(out, error) from error
         raise
     with writing(out):
         _replace_folder(temporary, out)
 
 
+@contextmanager
+def filling(folder: Path, out: Path) -> Iterator[None]:
+    """For a block that fills `folder`, which is to become `out`, and also reads and computes: `CannotWrite` of `out` if
+    it fails at writing. Any other error passes.
+    """
+    try:
+        yield
+    except Exception as error:
+        if _was_refused(error, folder):
+            raise CannotWrite(out, error) from error
+        raise
+
+
 def _was_refused(error: Exception, folder: Path) -> bool:
-    """Whether a block that also reads and computes failed at writing to `folder`."""
+    number = _number(error)
     if not isinstance(error, OSError):
-        return NO_SPACE_IN_RUST in str(error) and not isinstance(error, UserError)
-    below = isinstance(error.filename, str) and Path(error.filename).is_relative_to(folder)
-    return error.errno in FULL or error.errno == errno.EROFS or (error.errno in LOCKED and below)
+        return number in FULL and not isinstance(error, UserError)
+    if not isinstance(error.filename, str):
+        return number in FULL or number == errno.EROFS
+    below = Path(error.filename).absolute().is_relative_to(folder.absolute())
+    return below and number in FULL | LOCKED
 
 
 def _beside(path: Path) -> Path:

@@ -32,3 +32,13 @@ def test_models_of_the_hub_and_the_users_own_need_none(root):
         root, prepare__source="hub", convert__base_model="allenai/OLMoE-1B-7B-0125", finetune__base_model="mine"
     )
     assert advice(hub, root) == []
+
+
+def test_a_hub_model_that_may_have_no_gates_is_told_of(root):
+    named = {"collect__base_model": "Qwen/Qwen3-1.7B"}
+    assert advice(params_with(root, **named), root) == [
+        "select.score is quality, a score of gates, and collect.base_model is Qwen/Qwen3-1.7B: unless that is a "
+        "selector, the stage select will refuse it; select=perplexity takes any model"
+    ]
+    for changes in ({"select__score": "length"}, {"select__strategy": "random"}, {"collect__base_model": "/mine"}):
+        assert advice(params_with(root, **named | changes), root) == []

@@ -30,6 +30,7 @@ LOSSES = "src/mygo/models/losses.py"
         ("models/none", "data/base"),  # may be a hub id
         ("some/where/else", "some/where/else"),  # cannot be one
         ("/some", "/some"),
+        ("data/selector", "data/selector"),  # also before it is there
     ],
 )
 def test_a_local_model_outside_of_the_mini_world_is_watched(tmp_path, base_model, watched):

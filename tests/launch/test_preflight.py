@@ -7,7 +7,6 @@ import yaml
 
 from mygo.errors import UserError
 from mygo.launch import preflight as module
-from mygo.launch.config import read_launch_config
 from mygo.launch.preflight import preflight
 from mygo.params import check_params
 from mygo.params.inputs import KEYS, input_of
@@ -84,8 +83,7 @@ def test_the_defaults_pass(root):
                 "finetune__micro_batch_size": 8,
                 "eval__limit": 1,
             },
-            "eval.limit: got 1; takes null, or at least launch.num_processes=2, one question of a task for each "
-            "process",
+            "eval.limit: got 1; takes null, or at least 2, one question of a task for each process of the launch",
         ),
     ],
 )
@@ -120,35 +118,3 @@ def test_a_launch_on_gpus_needs_one_for_each_process(root, monkeypatch, here, re
             preflight(params, root)
     else:
         preflight(params, root)
-
-
-@pytest.mark.parametrize(
-    ("content", "sentence"),
-    [
-        ("mixed_precision: bf16", "{path}: mixed_precision: got 'bf16'; takes 'no', for the number format is"),
-        ("[1, 2", "launch.accelerate_config: {path} is not readable as YAML"),
-        ("3", "launch.accelerate_config: {path} is not an accelerate config"),
-        ("[" * 1500, "launch.accelerate_config: {path} is not readable as YAML"),
-    ],
-)
-def test_an_accelerate_config_that_cannot_be_used_is_named(tmp_path, content, sentence):
-    path = tmp_path / "accelerate.yaml"
-    path.write_text(content)
-    with pytest.raises(UserError) as error:
-        read_launch_config(str(path))
-    assert str(error.value).startswith(sentence.format(path=path))
-
-
-@pytest.mark.parametrize(
-    ("content", "plain"),
-    [
-        ("distributed_type: MULTI_GPU\ngpu_ids: all\nmachine_rank: 0\nmixed_precision: no\ntpu_use_sudo: false", True),
-        ("distributed_type: FSDP\nfsdp_config: {fsdp_version: 2}", False),
-        ("distributed_type: MULTI_GPU\nnum_machines: 2", False),
-        ("distributed_type: MULTI_GPU\ndynamo_config: {dynamo_backend: INDUCTOR}", False),
-    ],
-)
-def test_an_engine_needs_the_launcher_of_accelerate(tmp_path, content, plain):
-    path = tmp_path / "accelerate.yaml"
-    path.write_text(content)
-    assert read_launch_config(str(path)).plain is plain

@@ -1,5 +1,6 @@
 """The folder that training writes to: its own, complete or not there, and what killed runs left is gone."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -7,9 +8,11 @@ import sys
 
 import pytest
 import torch
+from safetensors import SafetensorError
 
 from mygo.runtime import Runtime
 from mygo.training.output import output_folder, remove_leftovers
+from mygo.workdir import CannotWrite
 
 CPU = Runtime(torch.device("cpu"), torch.float32, 0, 1)
 HOLD = """
@@ -49,6 +52,29 @@ def test_a_failed_run_leaves_what_was_there_before_and_nothing_else(tmp_path):
         fail_halfway(tmp_path / "out")
     assert names(tmp_path) == ["out"]
     assert names(tmp_path / "out") == ["old"]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)"),
+        OSError(errno.ENOSPC, "Error writing bytes"),
+    ],
+)
+def test_a_full_disk_is_a_sentence_that_names_the_output(tmp_path, error):
+    def write():
+        with output_folder(tmp_path / "out", CPU):
+            raise error
+
+    with pytest.raises(CannotWrite, match=r"/out: cannot be written \(No space left on device\); free some space"):
+        write()
+    assert names(tmp_path) == []
+
+
+def test_a_folder_that_cannot_be_made_is_a_sentence(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(CannotWrite, match="/file/out: cannot be written"), output_folder(tmp_path / "file/out", CPU):
+        pass
 
 
 def test_a_run_takes_the_place_of_the_one_before(tmp_path):

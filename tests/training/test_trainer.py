@@ -89,6 +89,14 @@ def test_what_is_off_is_off():
     assert arguments(samples=4 * 2 * LOG_POINTS - 3).logging_steps == 2  # the last batch is not full
 
 
+@pytest.mark.parametrize("left", ["bf16", "fp16", "no"])
+def test_the_number_format_is_the_stages_own_whatever_the_environment_holds(monkeypatch, left):
+    for dtype, expected in (("float32", "no"), ("bfloat16", "bf16")):
+        monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", left)
+        assert arguments(dtype=dtype).mixed_precision == expected
+        assert train(samples=4, dtype=dtype).accelerator.mixed_precision == expected
+
+
 def test_what_processes_cannot_share_is_refused():
     with pytest.raises(UserError, match=r"^finetune\.batch_size: got 4; takes a multiple of launch\.num_processes=3$"):
         arguments(runtime=Runtime(torch.device("cpu"), torch.float32, 0, 3), stage="finetune")

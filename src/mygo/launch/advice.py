@@ -4,10 +4,27 @@ from pathlib import Path
 
 from mygo.errors import shown
 from mygo.params import Params
+from mygo.params.choices import BY_SCORE, GATE_SCORES
 from mygo.params.inputs import BASE_FOLDER, is_folder
 
 
 def advice(params: Params, root: Path) -> list[str]:
+    """What to say of these parameters: a sentence each."""
+    return [*_mini_models_on_real_text(params, root), *_gates_of_a_hub_model(params, root)]
+
+
+def _gates_of_a_hub_model(params: Params, root: Path) -> list[str]:
+    """Of a folder it is known whether it has gates (mygo.launch.grading)."""
+    model, select = params.collect.base_model, params.select
+    if model is None or is_folder(model, root) or select.score not in GATE_SCORES or select.strategy not in BY_SCORE:
+        return []
+    return [
+        f"select.score is {select.score}, a score of gates, and collect.base_model is {shown(model)}: unless that is a "
+        "selector, the stage select will refuse it; select=perplexity takes any model"
+    ]
+
+
+def _mini_models_on_real_text(params: Params, root: Path) -> list[str]:
     """A sentence for each base model of the mini world that is to grade, or to learn, real conversations."""
     if params.prepare.source == "mini_world":
         return []

@@ -1,14 +1,35 @@
 """The accelerate config that `launch.accelerate_config` names: what of it decides how processes are started."""
 
+import difflib
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from mygo.errors import UserError
+from mygo.errors import UserError, shown
+from mygo.launch.number_formats import check_number_formats
 
 KEY = "launch.accelerate_config"
+# What accelerate takes; a test holds it and KEYS against it, for importing it takes seconds.
+TYPES = (
+    "NO",
+    "MULTI_CPU",
+    "MULTI_GPU",
+    "MULTI_HPU",
+    "MULTI_MLU",
+    "MULTI_MUSA",
+    "MULTI_NEURON",
+    "MULTI_NPU",
+    "MULTI_SDAA",
+    "MULTI_XPU",
+    "DEEPSPEED",
+    "FSDP",
+    "MEGATRON_LM",
+    "XLA",
+)
+PACKAGES = {"DEEPSPEED": "deepspeed", "MEGATRON_LM": "megatron", "XLA": "torch_xla"}
 # What `accelerate config` writes and one machine without an engine needs no launcher for.
 PLAIN = {
     "compute_environment",
@@ -22,6 +43,31 @@ PLAIN = {
     "same_network",
     "use_cpu",
 }
+KEYS = PLAIN | {
+    "command_file",
+    "commands",
+    "debug",
+    "deepspeed_config",
+    "dynamo_backend",
+    "dynamo_config",
+    "enable_cpu_affinity",
+    "fp16",
+    "fp8_config",
+    "fsdp_config",
+    "gpu_ids",
+    "machine_rank",
+    "main_process_ip",
+    "main_process_port",
+    "megatron_lm_config",
+    "mpirun_config",
+    "parallelism_config",
+    "tpu_env",
+    "tpu_name",
+    "tpu_use_cluster",
+    "tpu_use_sudo",
+    "tpu_vm",
+    "tpu_zone",
+}  # what accelerate takes
 
 
 @dataclass(frozen=True)
@@ -38,15 +84,13 @@ class LaunchConfig:
 
 
 def read_launch_config(path: str) -> LaunchConfig:
-    """Read an accelerate config. Raises `UserError` if it cannot be read or sets what a stage's parameters decide."""
+    """Read an accelerate config. Raises `UserError` if it cannot be read, holds what accelerate does not take, needs a
+    package that is not installed, or sets what a stage's parameters decide.
+    """
     raw = _read(path)
-    if raw.get("mixed_precision") not in (None, False, "no"):
-        raise UserError(
-            f"{path}: mixed_precision: got {raw['mixed_precision']!r}; takes 'no', for the number format is a "
-            "parameter of each stage (warmup.dtype, collect.dtype, finetune.dtype, eval.dtype)"
-        )
-    kind = str(raw.get("distributed_type") or "NO")
-    machines = raw.get("num_machines") or 1
+    check_number_formats(path, raw)
+    _check_keys(path, raw)
+    kind, machines = _kind(path, raw), _machines(path, raw)
     nothing = (None, False, "", "all", 0, [], {})
     more = {key for key, value in raw.items() if key not in PLAIN and value not in nothing}
     return LaunchConfig(
@@ -56,6 +100,36 @@ def read_launch_config(path: str) -> LaunchConfig:
         machines=machines,
         plain=kind in ("NO", "MULTI_GPU", "MULTI_CPU") and machines == 1 and not more,
     )
+
+
+def _check_keys(path: str, raw: dict[Any, Any]) -> None:
+    for key in raw:
+        if key not in KEYS:
+            close = difflib.get_close_matches(str(key), KEYS, n=1)
+            hint = f"did you mean {close[0]}? " if close else ""
+            raise UserError(f"{path}: {shown(key)}: unknown key; {hint}accelerate takes {', '.join(sorted(KEYS))}")
+    if raw.get("compute_environment") not in (None, "LOCAL_MACHINE"):
+        got = shown(raw["compute_environment"])
+        raise UserError(f"{path}: compute_environment: got {got}; takes LOCAL_MACHINE")
+
+
+def _kind(path: str, raw: dict[str, Any]) -> str:
+    kind = str(raw.get("distributed_type") or "NO")  # YAML reads NO as false
+    if kind not in TYPES:
+        raise UserError(f"{path}: distributed_type: got {shown(kind)}; takes {', '.join(TYPES)}")
+    package = PACKAGES.get(kind)
+    if package is not None and find_spec(package) is None:
+        raise UserError(f"{path}: distributed_type: got {kind}, which needs the package {package}; it is not installed")
+    return kind
+
+
+def _machines(path: str, raw: dict[str, Any]) -> int:
+    machines = raw.get("num_machines")
+    if machines is None:
+        return 1
+    if not isinstance(machines, int) or isinstance(machines, bool) or machines < 1:
+        raise UserError(f"{path}: num_machines: got {shown(machines)}; takes a number of 1 or more")
+    return machines
 
 
 def _read(path: str) -> dict[str, Any]:

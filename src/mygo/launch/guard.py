@@ -2,7 +2,7 @@
 
 DVC, killed, would leave it running: it would go on writing to a workspace in which another run may have begun. Every
 process of a stage watches the one that started it: on Linux the kernel ends it (PR_SET_PDEATHSIG), elsewhere, and
-behind a shell that stays between, a thread looks.
+behind a shell that stays between, a thread looks. Before that it looks whether its parent is gone already.
 """
 
 import ctypes
@@ -18,16 +18,19 @@ from pathlib import Path
 
 from mygo.errors import LAUNCH
 
+LAUNCHER = "MYGO_LAUNCHER"  # the process that started this one, which its child cannot ask for when it is gone
 PR_SET_PDEATHSIG = 1
-SHELLS = {"sh", "bash", "dash", "zsh", "fish", "ksh"}
+INIT = 1  # the process that takes in those whose parent is gone, and in a container what was started first
+SHELLS = {"sh", "bash", "dash", "ash", "zsh", "fish", "ksh", "mksh", "csh", "tcsh"}
+DVC = ("dvc", "python")  # how the process of DVC may be called: both begin so
 SECONDS = 0.5  # between two looks
 
 _watching = False
 
 
 def stop_with_parent(last: Callable[[], object] = lambda: None) -> None:
-    """From now on this process ends with the one that started it, after it has called `last`. Without DVC or a launcher
-    above it does nothing.
+    """From now on this process ends with the one that started it, after it has called `last`; at once, if that is gone
+    already. Without DVC or a launcher above it does nothing.
     """
     global _watching
     if _watching or not ("DVC_STAGE" in os.environ or LAUNCH in os.environ):
@@ -35,7 +38,21 @@ def stop_with_parent(last: Callable[[], object] = lambda: None) -> None:
     _watching = True
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    threading.Thread(target=_watch, args=(_chain(), last), name="guard", daemon=True).start()
+    chain = _chain()
+    if _is_left_behind(chain, os.environ.pop(LAUNCHER, None)):
+        print("error: the process that started this one is gone, and nothing was done; run it again", file=sys.stderr)
+        raise SystemExit(1)
+    threading.Thread(target=_watch, args=(chain, last), name="guard", daemon=True).start()
+
+
+def _is_left_behind(chain: list[int], launcher: str | None) -> bool:
+    """Whether the parent was gone before this process could ask to end with it. A launcher has left its number; DVC has
+    not: its place has been taken by the first process, unless that is DVC itself, in a container.
+    """
+    if launcher is not None:
+        return int(launcher) != chain[0]
+    above = _parent(INIT)
+    return INIT in chain and above is not None and not above[1].startswith(DVC)
 
 
 def _watch(chain: list[int], last: Callable[[], object]) -> None:

@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -19,7 +18,8 @@ import psutil
 
 from mygo.errors import LAUNCH, SPOKEN
 from mygo.launch.config import LaunchConfig
-from mygo.launch.guard import stop_with_parent
+from mygo.launch.folder import launch_folder
+from mygo.launch.guard import LAUNCHER, stop_with_parent
 
 PATIENCE = 3.0  # seconds between asking a process to end and ending it
 
@@ -39,14 +39,14 @@ def environment_of(config: LaunchConfig, processes: int) -> dict[str, str]:
 
 def run_processes(stage: str, arguments: list[str], processes: int, environment: dict[str, str]) -> int:
     """Run a stage in several processes; returns its exit status."""
-    with tempfile.TemporaryDirectory(prefix="mygo-launch-") as folder:
+    with launch_folder() as folder:
         children: list[subprocess.Popen[bytes]] = []
         with _ended_with(children):
             for rank in range(processes):
-                told = environment | _place(rank, processes, Path(folder))
+                told = environment | _place(rank, processes, folder)
                 children.append(_start(stage, arguments, os.environ | told, children))
             rank, status = _first_failure(children)
-        if status and not (Path(folder) / SPOKEN).exists():
+        if status and not (folder / SPOKEN).exists():
             name = signal.Signals(-status).name if status < 0 else f"exit status {status}"
             print(f"error: {stage}: process {rank} of {processes} ended by {name}", file=sys.stderr)
         return 128 - status if status < 0 else status
@@ -55,6 +55,7 @@ def run_processes(stage: str, arguments: list[str], processes: int, environment:
 def _place(rank: int, processes: int, folder: Path) -> dict[str, str]:
     ranks = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": processes, "LOCAL_WORLD_SIZE": processes}
     shared = {LAUNCH: str(folder), "MYGO_MEETING": str(folder.resolve() / "meeting"), "MASTER_ADDR": "127.0.0.1"}
+    shared |= {LAUNCHER: str(os.getpid())}
     return shared | {name: str(value) for name, value in ranks.items()}
 
 

@@ -17,7 +17,8 @@ from mygo.errors import UserError
 BASE_FOLDER = "data/base"
 TRASH_EXPERTS = "src/mygo/models/gate.py"
 QUALITY_LOSSES = "src/mygo/models/losses.py"
-WATCHED = {"convert": (), "collect": ("data/selector", "data/warmed"), "finetune": ()}  # models that are deps anyway
+MADE = ("data/selector", "data/warmed")  # models that stages make
+WATCHED = {"convert": (), "collect": MADE, "finetune": ()}  # models that are deps anyway
 KEYS = {
     **{stage: f"{stage}.base_model" for stage in WATCHED},
     "trash_expert": "convert.trash_expert_module",
@@ -69,6 +70,8 @@ def model_folder(base_model: str | None, root: Path, watched: tuple[str, ...] = 
 
 def is_folder(base_model: str, root: Path) -> bool:
     """Whether a base model names a folder, there or not; else it is a hub id (`name` or `owner/name`)."""
+    if base_model.rstrip("/") in (BASE_FOLDER, *MADE):  # also before a stage has made it
+        return True
     return (root / base_model).is_dir() or base_model.startswith((".", "/", "~")) or base_model.count("/") > 1
 
 

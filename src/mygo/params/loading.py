@@ -2,7 +2,7 @@
 
 import difflib
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -45,7 +45,7 @@ def _sentence(errors: list[ErrorDetails]) -> str:
     error = errors[0]
     location = _location(error)
     key = ".".join(map(str, location)) or "params.yaml"
-    if error["type"] == "extra_forbidden":
+    if error["type"] in ("extra_forbidden", "invalid_key"):  # the second: a key that is a number
         return f"{key}: unknown key; {_known_keys(location)}"
     if error["type"] == "missing":
         return f"{key}: missing; conf/ holds its default"
@@ -58,19 +58,36 @@ def _sentence(errors: list[ErrorDetails]) -> str:
 
 
 def _location(error: ErrorDetails) -> list[int | str]:
-    return [part for part in error["loc"] if not _is_union_branch(part)]
+    """The path of a key, without the branches of unions that pydantic puts between: no key stands below a plain value,
+    so that whatever else is called for there (`int`, `literal['last']`) is such a branch.
+    """
+    kept: list[int | str] = []
+    section: Any = Params
+    for part in error["loc"]:
+        if _is_section(section) or isinstance(part, int):
+            kept.append(part)
+            section = _below(section, part)
+    return kept
 
 
-def _is_union_branch(part: int | str) -> bool:
-    return isinstance(part, str) and (part in ("int", "float", "str", "bool", "constrained-int") or "[" in part)
+def _is_section(annotation: Any) -> bool:
+    return hasattr(annotation, "model_fields")
+
+
+def _below(annotation: Any, part: int | str) -> Any:
+    """What a key of a section, or an entry of a list, may hold; `None` where there is no such key."""
+    if not _is_section(annotation):
+        return next(iter(get_args(annotation)), None)
+    if part not in annotation.model_fields:
+        return None
+    inner = annotation.model_fields[part].annotation
+    return next((arg for arg in get_args(inner) if _is_section(arg)), inner) if get_origin(inner) is not list else inner
 
 
 def _known_keys(location: list[int | str]) -> str:
     section: Any = Params
     for part in location[:-1]:
-        if isinstance(part, str):
-            annotation = section.model_fields[part].annotation
-            section = next((arg for arg in get_args(annotation) if hasattr(arg, "model_fields")), annotation)
+        section = _below(section, part)
     names = sorted(section.model_fields)
     close = difflib.get_close_matches(str(location[-1]), names, n=1)
     hint = f"did you mean {close[0]}? " if close else ""

@@ -4,7 +4,7 @@ fail.
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from mygo.params.choices import (
     Averaging,
@@ -25,6 +25,15 @@ Chance = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
+
+
+def _is_a_name(text: str) -> str:
+    if "\0" in text:  # the system takes no such name, and says so in a traceback
+        raise ValueError(f"got {text!r}; takes a name without the character \\0")
+    return text
+
+
+Place = Annotated[str, AfterValidator(_is_a_name)]  # a path, or the name of something that may be one
 
 
 class Section(BaseModel):
@@ -51,7 +60,7 @@ class HubBenchmark(Section):
 
 class BenchmarkParams(Section):
     source: Literal["mini_world", "csv", "hub"]
-    path: str
+    path: Place
     hub: HubBenchmark
 
 
@@ -67,7 +76,7 @@ class MiniWorldParams(Section):
 
 class PrepareParams(Section):
     source: Literal["mini_world", "local", "hub"]
-    path: str
+    path: Place
     format: RowFormat
     label_column: str | None
     hub: list[HubDataset]
@@ -79,10 +88,10 @@ class PrepareParams(Section):
 
 class ConvertParams(Section):
     family: Family
-    base_model: str
+    base_model: Place
     revision: str | None
     trash_expert_mode: TrashExpertMode
-    trash_expert_module: str | None
+    trash_expert_module: Place | None
     quality_gate_init_mean: float
     quality_gate_init_std: NotNegative
     dtype: Dtype
@@ -98,7 +107,7 @@ class QualityLossParams(Section):
     type: QualityLossType
     weight: NotNegative
     averaging: Averaging
-    function: str | None
+    function: Place | None
     beta_target_mean: Chance
     beta_target_var: NotNegative
     w_mean: NotNegative
@@ -151,7 +160,7 @@ class WarmupParams(TrainingParams):
 
 
 class CollectParams(Section):
-    base_model: str | None
+    base_model: Place | None
     revision: str | None
     checkpoint: int | Literal["last"]
     tokens_per_batch: Annotated[int, Field(ge=16)] | Literal["auto"]
@@ -198,7 +207,7 @@ class SelectParams(Section):
 
 
 class FinetuneParams(TrainingParams):
-    base_model: str
+    base_model: Place
     revision: str | None
 
 
@@ -214,7 +223,7 @@ class EvalParams(Section):
 
 
 class LaunchParams(Section):
-    accelerate_config: str
+    accelerate_config: Place
     num_processes: Count
 
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from mygo.runtime import Runtime
-from mygo.workdir import publish
+from mygo.workdir import filling, publish, writing
 
 
 @contextmanager
@@ -17,18 +17,21 @@ def output_folder(out: Path, runtime: Runtime) -> Iterator[Path]:
     """In the process that writes, an empty folder that becomes `out` if the block succeeds and disappears if it fails.
 
     Its name is this run's own, so that a run that was left behind cannot write into it; what killed runs left is
-    removed. The other processes of a launch get `out`, and touch nothing.
+    removed. The other processes of a launch get `out`, and touch nothing. Raises `UserError` if the system refuses to
+    write it.
     """
     if not runtime.is_main:
         yield out
         return
     remove_leftovers(out)
     folder = out.with_name(f".{out.name}.{secrets.token_hex(4)}.tmp")
-    folder.mkdir(parents=True)
+    with writing(out):
+        folder.mkdir(parents=True)
     handle = os.open(folder, os.O_RDONLY)
     try:
         _lock(handle)
-        yield folder
+        with filling(folder, out):
+            yield folder
         publish(folder, out)
     finally:
         shutil.rmtree(folder, ignore_errors=True)

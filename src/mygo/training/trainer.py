@@ -28,6 +28,8 @@ def training_arguments(
     steps = params.epochs * math.ceil(samples / params.batch_size)
     os.environ["TENSORBOARD_LOGGING_DIR"] = str(tensorboard_folder(stage))
     mixed = runtime.resolve(params.dtype) is torch.bfloat16
+    # Whatever a default config of accelerate has put there: the number format is the stage's own parameter.
+    os.environ["ACCELERATE_MIXED_PRECISION"] = "bf16" if mixed else "no"
     arguments = TrainingArguments(
         output_dir=f"logs/trainer/{stage}",
         seed=seed,

@@ -1,0 +1,95 @@
+"""Base models that parameters name: folders that are there, or that a stage makes, and what kind of model they hold."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from mygo.errors import UserError, shown
+from mygo.params import Params
+from mygo.params.choices import BASE_TYPES, GATED_TYPES, MINI_BASE_MODELS
+from mygo.params.inputs import BASE_FOLDER, MADE, is_folder
+
+WARMED = "data/warmed"  # holds a model for each epoch of the warm-up
+
+
+def check_base_models(params: Params, root: Path) -> None:
+    """Raise `UserError` for a folder without a model, one that no stage makes, and a base of another family. Hub models
+    are not looked at.
+    """
+    for key, model in (
+        ("convert.base_model", params.convert.base_model),
+        ("collect.base_model", params.collect.base_model),
+        ("finetune.base_model", params.finetune.base_model),
+    ):
+        if model is not None and is_folder(model, root):
+            _check_folder(key, model, root, params)
+    _check_family(params, root)
+
+
+def is_gated(model: str, root: Path) -> bool | None:
+    """Whether a base model is a selector, which has gates; `None` where that cannot be known before it is loaded."""
+    if not is_folder(model, root):
+        return None
+    path = (root / model).resolve()
+    if _is_made(path, root):
+        return True
+    kind = _type_of(model, root)
+    return None if kind is None else kind in GATED_TYPES
+
+
+def _check_folder(key: str, model: str, root: Path, params: Params) -> None:
+    path = (root / model).resolve()
+    if path.is_relative_to((root / BASE_FOLDER).resolve()):
+        _check_mini_base_model(key, model, path.name, params.prepare.base_models)
+    elif _is_made(path, root):
+        _check_epoch(key, model, path, root, params.warmup.epochs)
+    elif not path.is_dir():
+        raise UserError(f"{key}: got {model!r}; takes a folder that is there, or a hub id (owner/name)")
+    elif not (path / "config.json").is_file():
+        raise UserError(f"{key}: got {model!r}, a folder without config.json; takes a folder with a model, or a hub id")
+
+
+def _check_mini_base_model(key: str, model: str, name: str, made: bool) -> None:
+    if name not in MINI_BASE_MODELS:
+        made_ones = " and ".join(f"{BASE_FOLDER}/{known}" for known in MINI_BASE_MODELS)
+        raise UserError(f"{key}: got {model!r}; prepare makes {made_ones}")
+    if not made:
+        raise UserError(f"{key}: got {model!r}, which prepare makes only with prepare.base_models=true")
+
+
+def _check_epoch(key: str, model: str, path: Path, root: Path, epochs: int) -> None:
+    """Of the models below data/warmed, whether the warm-up will have made this one."""
+    warmed = (root / WARMED).resolve()
+    if path.is_relative_to(warmed) and path not in [warmed / f"epoch_{number + 1}" for number in range(epochs)]:
+        holds = "epoch_1" if epochs == 1 else f"epoch_1 to epoch_{epochs}"
+        raise UserError(f"{key}: got {model!r}; with warmup.epochs={epochs}, {WARMED} holds {holds}")
+
+
+def _check_family(params: Params, root: Path) -> None:
+    family, model = params.convert.family, params.convert.base_model
+    if not is_folder(model, root) or _is_made((root / model).resolve(), root):
+        return
+    kind = _type_of(model, root)
+    if kind is not None and kind != BASE_TYPES[family]:
+        takes = ", ".join(f"{base} for {name}" for name, base in BASE_TYPES.items())
+        raise UserError(
+            f"convert.base_model: got {model!r}, a model of type {shown(kind)}, with convert.family={family}; takes "
+            f"{takes}"
+        )
+
+
+def _type_of(model: str, root: Path) -> str | None:
+    """The `model_type` of a folder's model; `None` where it names none that can be read."""
+    path = (root / model).resolve()
+    if path.is_relative_to((root / BASE_FOLDER).resolve()):
+        return path.name
+    try:
+        config: Any = json.loads((path / "config.json").read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return None
+    kind = config.get("model_type") if isinstance(config, dict) else None
+    return kind if isinstance(kind, str) else None
+
+
+def _is_made(path: Path, root: Path) -> bool:
+    return any(path.is_relative_to((root / made).resolve()) for made in MADE)

@@ -1,0 +1,173 @@
+"""What a later stage would refuse, after hours, is refused before the first one: models, sources, scores, tasks."""
+
+import json
+
+import pytest
+
+from mygo.data.mini_world import build
+from mygo.errors import UserError
+from mygo.launch.preflight import preflight
+from mygo.params import MiniWorldParams
+from tests.launch.test_preflight import DDP_CPU, params_with
+
+WARMED, LOCAL = "data/warmed/epoch_2", {"prepare__source": "local", "prepare__path": "mine"}
+CSV = {"prepare__benchmark__source": "csv", "prepare__benchmark__path": "mmlu"}
+UNGATED = {"collect__base_model": "data/base/qwen3"}
+
+
+@pytest.fixture
+def root(repository, monkeypatch):
+    """With a folder of each kind of model, and a benchmark of two subjects."""
+    monkeypatch.chdir(repository.folder)
+    for kind in ("qwen3", "select_moe", "quality_gate_qwen3"):
+        (repository.folder / kind).mkdir()
+        (repository.folder / kind / "config.json").write_text(json.dumps({"model_type": kind}))
+    (repository.folder / "mmlu/test").mkdir(parents=True)
+    for subject in ("anatomy", "my_own"):
+        (repository.folder / f"mmlu/test/{subject}_test.csv").touch()
+    (repository.folder / "empty").mkdir()
+    return repository.folder
+
+
+def refused(root, **changes):
+    with pytest.raises(UserError) as error:
+        preflight(params_with(root, **changes), root)
+    return str(error.value)
+
+
+def test_perplexity_needs_the_base(root):
+    given = {"select__score": "perplexity", "select__strategy": "random", "collect__base_nll": False}
+    sentence = (
+        "select.score: perplexity is that of the base model, and with collect.base_nll=false collect records that of "
+        "the pass with gates only; set collect.base_nll to true"
+    )
+    assert refused(root, **given) == sentence
+    assert refused(root, **given, collect__base_model=WARMED) == sentence
+    for model in ("data/base/qwen3", "qwen3", "gpt2"):
+        preflight(params_with(root, **given, collect__base_model=model), root)
+    preflight(params_with(root, **given | {"collect__base_nll": True}), root)
+
+
+def test_gate_scores_need_gates(root):
+    for model in ("data/base/qwen3", "qwen3"):
+        assert refused(root, collect__base_model=model) == (
+            f"select.score: got quality, but collect.base_model={model} has no gates; takes length, perplexity"
+        )
+        preflight(params_with(root, collect__base_model=model, select__strategy="random"), root)
+        preflight(params_with(root, collect__base_model=model, select__score="length"), root)
+    for model in ("data/selector", WARMED, "select_moe", "quality_gate_qwen3", "Some/Hub-Model"):
+        preflight(params_with(root, collect__base_model=model, collect__base_nll=False), root)
+
+
+@pytest.mark.parametrize("model", ["data/selector", WARMED, "select_moe"])
+@pytest.mark.parametrize("key", ["base_nll", "answer_alone"])
+def test_a_selector_named_as_base_model_has_no_base_beside_it(root, model, key):
+    given = {"collect__base_nll": False, "collect__base_model": model} | {f"collect__{key}": True}
+    assert refused(root, **given) == (
+        f"collect.{key}: got true with collect.base_model={model}, a selector, whose base is not known; takes false, "
+        "or collect.base_model null with an epoch in collect.checkpoint"
+    )
+    preflight(params_with(root, **given | UNGATED, select__score="length"), root)
+
+
+def test_an_alpha_between_needs_tokens(root):
+    given = {"select__alpha": 0.5, "collect__tokens": False}
+    sentence = "select.alpha: got 0.5, which needs the token level; set collect.tokens to true, or take 0 or 1"
+    for score in ("quality", "weighted"):
+        assert refused(root, **given, select__score=score, select__strategy="random") == sentence
+    for changes in (
+        {"select__score": "normalized"},
+        {"select__score": "length"},
+        {"select__alpha": 0.0},
+        {"select__alpha": 1.0},
+        {"collect__tokens": True},
+        {"select__strategy": "full", **UNGATED},
+    ):
+        preflight(params_with(root, **given | changes), root)
+
+
+def test_a_checkpoint_is_an_epoch_that_the_warm_up_makes(root):
+    for number in (3, 0, -1):
+        assert refused(root, collect__checkpoint=number) == (
+            f"collect.checkpoint: got {number}; takes last, or a number from 1 to warmup.epochs=2"
+        )
+    for number in (1, 2, "last"):
+        preflight(params_with(root, collect__checkpoint=number), root)
+    preflight(params_with(root, collect__checkpoint=9, select__score="length", **UNGATED), root)
+    for model in ("data/warmed/epoch_3", "data/warmed", "data/warmed/epoch_1/x"):
+        assert refused(root, collect__base_model=model) == (
+            f"collect.base_model: got {model!r}; with warmup.epochs=2, data/warmed holds epoch_1 to epoch_2"
+        )
+
+
+def test_a_family_is_made_of_its_own_base(root):
+    takes = "takes olmoe for select_moe, qwen3 for quality_gate"
+    assert refused(root, convert__family="quality_gate") == (
+        "convert.base_model: got 'data/base/olmoe', a model of type olmoe, with convert.family=quality_gate; " + takes
+    )
+    assert refused(root, convert__base_model="qwen3") == (
+        "convert.base_model: got 'qwen3', a model of type qwen3, with convert.family=select_moe; " + takes
+    )
+    preflight(params_with(root, convert__family="quality_gate", convert__base_model="qwen3"), root)
+
+
+@pytest.mark.parametrize("section", ["convert", "collect", "finetune"])
+def test_a_folder_without_a_model_is_named(root, section):
+    assert refused(root, **{f"{section}__base_model": "empty"}) == (
+        f"{section}.base_model: got 'empty', a folder without config.json; takes a folder with a model, or a hub id"
+    )
+
+
+def test_a_pool_holds_a_file_of_data(root):
+    (root / "mine").mkdir()
+    (root / "elsewhere").mkdir()
+    (root / "mine/loop").symlink_to(root / "mine")
+    for name in ("README.md", ".gitkeep", "notes.MD", "readme"):
+        (root / "mine" / name).touch()
+    assert refused(root, **LOCAL).startswith("prepare.path: got 'mine', which holds no data file; takes a file or a ")
+    (root / "mine/linked").symlink_to(root / "elsewhere")
+    (root / "elsewhere/a.jsonl").touch()
+    preflight(params_with(root, **LOCAL), root)
+    preflight(params_with(root, **LOCAL | {"prepare__path": "elsewhere/a.jsonl"}), root)
+
+
+@pytest.mark.parametrize("path", ["empty", "mmlu/test", "mmlu/test/anatomy_test.csv"])
+def test_a_benchmark_holds_questions(root, path):
+    assert refused(root, **CSV | {"prepare__benchmark__path": path}) == (
+        f"prepare.benchmark.path: {path!r} has no questions in test/<subject>_test.csv; takes Hendrycks' folder with "
+        "dev/ and test/"
+    )
+
+
+def test_a_hub_source_names_data_sets(root):
+    assert refused(root, prepare__source="hub") == (
+        "prepare.hub: got source_dataset []; takes one data set or more, each with its own source_dataset"
+    )
+
+
+def test_parts_of_mmlu_are_those_of_the_benchmark(root):
+    start = "of which 'mmlu' has no questions; takes mmlu or the name of an lm-eval task, such as mmlu_"
+    for name in ("mmlu_anatomi", "mmlu_virology"):
+        assert refused(root, **CSV, eval__tasks=["mmlu", name]).startswith(f"eval.tasks: got {name!r}, {start}")
+    for names in (["mmlu_stem", "mmlu_social_sciences"], ["mmlu_anatomy", "mmlu_my_own"], ["mmlu_pro"], ["hellaswag"]):
+        preflight(params_with(root, **CSV, eval__tasks=names), root)
+    preflight(params_with(root, eval__tasks=["mmlu_whatever"]), root)
+
+
+@pytest.mark.parametrize("facts", [64, 71])
+def test_the_mini_world_has_a_question_for_each_process(root, facts):
+    sizes = params_with(root).prepare.mini_world.model_dump() | {"facts": facts}
+    subjects = [question["subject"] for question in build(MiniWorldParams(**sizes), 0).questions()["test"]]
+    assert min(subjects.count(subject) for subject in subjects) == 8
+    given = {
+        "prepare__mini_world__facts": facts,
+        "launch__accelerate_config": DDP_CPU,
+        "warmup__max_micro_batch_size": 1,
+        "finetune__batch_size": 16,
+    }
+    preflight(params_with(root, **given, launch__num_processes=8), root)
+    assert refused(root, **given, launch__num_processes=16) == (
+        f"prepare.mini_world.facts: got {facts}, which makes 8 questions of a subject; takes at least 128 for "
+        "launch.num_processes=16, one question of a task for each process"
+    )
+    preflight(params_with(root, **given, launch__num_processes=16, eval__tasks=["hellaswag"]), root)
