@@ -1,4 +1,4 @@
-# make repro  the whole pipeline on the mini world      make test       the tests that take seconds (`pytest` runs all)
+# make repro  the whole pipeline on the mini world      make test       the tests that take seconds (`pytest` runs both)
 # make lint   style and types                           make test-slow  the tests that take minutes
 # make bench  speed against other loops and libraries   make plots      the plots as a page (make pictures: as PNG)
 # make table  strategies compared over seeds            make evidence   three worlds judged by their true labels
@@ -17,10 +17,12 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 env: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt
-	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed, this is " + sys.version.split()[0] \
+		if sys.version_info < (3, 11) else 0)'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	$(BIN)/python -m uv pip install --python $(BIN)/python --constraint constraints.txt --compile-bytecode --editable '.[dev]'
+	$(BIN)/python -m uv pip install --python $(BIN)/python --constraint constraints.txt --compile-bytecode \
+		--editable '.[dev]'
 	touch $(STAMP)
 
 repro: $(STAMP)
@@ -38,12 +40,14 @@ lint: $(STAMP)
 	ruff format --check .
 	pyright
 
-# Strategies over seeds, in parts if you like: make table SEEDS="0 1" STRATEGIES="quality random" SETTINGS="select.ratio=0.1"
+# Strategies over seeds, in parts if you like:
+# make table SEEDS="0 1" STRATEGIES="quality random" SETTINGS="select.ratio=0.1"
 SEEDS ?= 0 1 2 3 4
 STRATEGIES ?= quality random full perplexity length
 TABLE ?= work/table
 table: $(STAMP)
-	python -m mygo.comparison --seeds $(SEEDS) --strategies $(STRATEGIES) $(if $(SETTINGS),--set $(SETTINGS)) --out $(TABLE)
+	python -m mygo.comparison --seeds $(SEEDS) --strategies $(STRATEGIES) $(if $(SETTINGS),--set $(SETTINGS)) \
+		--out $(TABLE)
 
 # What clean samples alone would give: three worlds, judged by their true labels.
 evidence: $(STAMP)
@@ -54,7 +58,8 @@ bench: $(STAMP)
 	OMP_NUM_THREADS=1 python -m benchmarks.selection
 
 mutants: $(STAMP)
-	$(BIN)/python -c 'import cosmic_ray' 2> /dev/null || $(BIN)/python -m uv pip install --python $(BIN)/python 'cosmic-ray>=8.7'
+	$(BIN)/python -c 'import cosmic_ray' 2> /dev/null || \
+		$(BIN)/python -m uv pip install --python $(BIN)/python 'cosmic-ray>=8.7'
 	OMP_NUM_THREADS=1 python -m benchmarks.mutants $(FILE) $(TESTS)
 
 plots: $(STAMP)

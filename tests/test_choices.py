@@ -10,7 +10,7 @@ from mygo.models.families import FAMILIES
 from mygo.models.gate import TRASH_EXPERTS
 from mygo.models.losses import AVERAGING, QUALITY_LOSSES
 from mygo.params import ConvertParams, PrepareParams, QualityLossParams, SelectParams, choices
-from mygo.selection.scores import GATE_SCORES, SCORES
+from mygo.selection.scores import SCORES
 from mygo.selection.strategies import ORDERS, STRATEGIES
 
 NOT_A_FORMAT = {"auto"}  # of a row is found by looking at it
@@ -46,11 +46,10 @@ def test_every_choice_belongs_to_a_registry_or_says_why_not():
 def test_what_is_said_of_models_and_scores_before_they_are_imported_is_so():
     assert {name: family.base_type for name, family in FAMILIES.items()} == choices.BASE_TYPES
     assert {family.config.model_type for family in FAMILIES.values()} == choices.GATED_TYPES
-    assert choices.GATE_SCORES == GATE_SCORES
     assert choices.GATE_SCORES > choices.ALPHA_SCORES
     assert len(SUBJECTS) == choices.MINI_SUBJECTS
 
 
 def test_what_is_said_of_some_scores_and_strategies_is_of_ones_that_are_there():
-    assert set(SCORES) > GATE_SCORES
+    assert set(SCORES) > choices.GATE_SCORES
     assert set(STRATEGIES) > choices.BY_SCORE

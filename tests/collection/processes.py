@@ -5,6 +5,7 @@ What these tests share stands here too, since the processes need it.
 
 import multiprocessing
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -101,6 +102,7 @@ def finished_shards() -> dict[str, Path]:
 
 def _collect(plan: Plan, folder: Path) -> None:
     os.chdir(folder)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that starts the tests behind itself ignores it
     sys.stderr = open(f"said-{plan.rank}", "a", buffering=1)  # noqa: SIM115
     torch.set_num_threads(plan.threads)
     load, score = module.load_engine, module.score_shard

@@ -4,10 +4,17 @@ import datasets
 import pytest
 
 from mygo.data.benchmark import MMLU, write_benchmark
+from mygo.data.chat.plain import plain_text
 from mygo.errors import UserError
 from mygo.evaluation import tasks as tasks_module
-from mygo.evaluation.mmlu import _subject_keys, load_mmlu
+from mygo.evaluation.mmlu import CONTINUATION, _subject_keys, load_mmlu
 from mygo.evaluation.tasks import load_tasks
+
+
+def test_a_question_without_letters_is_asked_in_the_plain_chat_format():
+    asked = CONTINUATION["doc_to_text"].replace("{{question.strip()}}", "Q?") + "A"
+    chat = [{"role": "user", "content": "Q?"}, {"role": "assistant", "content": "A"}]
+    assert asked + CONTINUATION["fewshot_delimiter"] == plain_text(chat)
 
 
 def test_an_unknown_subject_takes_the_same_template(rendered, manager, tmp_path):

@@ -3,7 +3,6 @@
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import psutil
@@ -19,7 +18,7 @@ FAILING = """
     def main():
         if os.environ["RANK"] != os.environ.get("HEALTHY"):
             raise UserError("the sentence")
-        time.sleep(60)
+        time.sleep(600)
 
     if __name__ == "__main__":
         main()
@@ -35,10 +34,8 @@ def two(repository):
 @pytest.mark.parametrize("healthy", ["", "0", "1"])
 def test_one_process_speaks_and_ends_the_others(two, healthy):
     two.stage("warmup", FAILING)
-    started = time.monotonic()
-    done = two.launch("warmup", HEALTHY=healthy)
+    done = two.launch("warmup", HEALTHY=healthy)  # the healthy one would sleep far longer than any test may take
     assert (done.returncode, done.stderr, done.stdout) == (1, "error: the sentence\n", "")
-    assert time.monotonic() - started < 40
 
 
 def test_the_traceback_shows_where_if_asked_for(two):

@@ -26,7 +26,7 @@ def test_texts_fill_a_row_and_go_down_to_one_token(texts):
     assert [len(text) for text, _ in checked] == [100, 40, 33, 9, 1, 33, 33, 2, 1]
     assert checked[0][0].tolist() == (ids[0].tolist() * 3)[:100]
     assert checked[0][1].tolist() == (answers[0].tolist() * 3)[:100]
-    assert [len(text) for text, _ in texts_to_check(ids[:1], answers[:1], 30)] == [30, 40, 40, 40, 2, 1]
+    assert [len(text) for text, _ in texts_to_check(ids[:1], answers[:1], 30)] == [30, 30, 30, 30, 2, 1]
     assert texts_to_check([ids[0][:0]], [answers[0][:0]], 30) == []
 
 

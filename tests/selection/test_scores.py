@@ -11,8 +11,9 @@ import pytest
 
 from mygo.errors import UserError
 from mygo.params import SelectParams
+from mygo.params.choices import GATE_SCORES
 from mygo.selection import statistics as statistics_module
-from mygo.selection.scores import GATE_SCORES, SCORES, layer_gates, normalised_mean, token_weights
+from mygo.selection.scores import SCORES, layer_gates, normalised_mean, token_weights
 from mygo.selection.statistics import open_statistics
 
 LOG2, LOG3 = math.log(2), math.log(3)

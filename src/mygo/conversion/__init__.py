@@ -1,1 +1,4 @@
-"""Conversion: a base model in, a selector out, and the proof that nothing but the gates was added."""
+"""Conversion: a base model in, a selector out, and the proof that nothing but the gates was added.
+
+The way of a model: convert -> mygo.models.loading -> parity.
+"""

@@ -1,4 +1,7 @@
-"""Selectors: language models with quality gates. Importing this makes them known to `AutoModelForCausalLM`."""
+"""Selectors: language models with quality gates. Importing this makes them known to `AutoModelForCausalLM`.
+
+The way of a token: families -> gate (trash expert) -> causal_lm -> losses; loading and checkpoints make and read them.
+"""
 
 import sys
 

@@ -11,11 +11,11 @@ import pyarrow as pa
 from mygo.data.pool import open_pool
 from mygo.errors import UserError
 from mygo.params import SelectParams
-from mygo.params.choices import BY_SCORE
+from mygo.params.choices import BY_SCORE, GATE_SCORES
 from mygo.selection import report
 from mygo.selection.clustering import normalise, spherical_kmeans
 from mygo.selection.output import scores_table, write_selection
-from mygo.selection.scores import GATE_SCORES, SCORES
+from mygo.selection.scores import SCORES
 from mygo.selection.statistics import Statistics, open_statistics
 from mygo.selection.strategies import ORDERS, STRATEGIES, budget_of, number_clusters, rank_rows
 

@@ -63,7 +63,6 @@ SCORES: dict[str, Callable[[Statistics, SelectParams], np.ndarray]] = {
     "perplexity": perplexity,
     "length": length,
 }
-GATE_SCORES = frozenset({"quality", "weighted", "normalized", "raw"})
 
 
 def base_nll(statistics: Statistics) -> np.ndarray:

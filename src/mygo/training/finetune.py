@@ -44,7 +44,7 @@ def fine_tune(
     model = add_lora(base, params.lora, "finetune")
     if params.gradient_checkpointing:
         model.enable_input_require_grads()
-    with output_folder(out, runtime) as folder, output_folder(plots, runtime) as curves:
+    with output_folder(plots, runtime) as curves, output_folder(out, runtime) as folder:
         trainer = FinetuneTrainer(
             model=model,
             args=training_arguments(params, runtime, seed, len(dataset), "finetune"),

@@ -43,7 +43,7 @@ def warm_up(
     dataset = _dataset(params, tokenizer, pool, runtime)
     configure_losses(model, params)
     make_trainable(model, params)
-    with output_folder(out, runtime) as folder, output_folder(plots, runtime) as curves:
+    with output_folder(plots, runtime) as curves, output_folder(out, runtime) as folder:
         trainer = WarmupTrainer(
             model=model,
             args=training_arguments(params, runtime, seed, len(dataset), "warmup"),
