@@ -119,6 +119,9 @@ def test_without_gates_asked_for_there_are_nlls_alone(model, packed):
     plain = score_row(model, ids, answers, **(layout(model, packed) | {"gated": False}))
     assert {name for name, value in vars(plain).items() if value is not None} == {"nll_M", "nll_S", "answer_nll_S"}
     near(plain.nll_M, gated.nll_M)
+    for one, both in zip(plain.one_by_one(LENGTHS), gated.one_by_one(LENGTHS), strict=True):
+        near(one.nll_M, both.nll_M)
+        assert one.gate_LN is None
 
 
 def test_number_formats(model):
