@@ -208,6 +208,13 @@ def test_what_is_checked_first_is_everything_and_all_others_wait_for_it():
         assert "check" in waiting
 
 
+def test_no_dependency_lies_inside_an_output():
+    """DVC 3.67 then wants the folder that HEAD's lock names in the cache, and stops an experiment in a fresh clone."""
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"].values()
+    outs = {out for stage in stages for out in stage["outs"]}
+    assert {dep for stage in stages for dep in stage["deps"] if any(dep.startswith(f"{out}/") for out in outs)} == set()
+
+
 def test_dvc_yaml_names_files_that_exist_and_describes_every_stage():
     for stage in yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"].values():
         assert stage["desc"]
