@@ -3,15 +3,17 @@
 import math
 import sys
 import warnings
+from types import SimpleNamespace
 
 import pytest
 import torch
 from datasets import Dataset
 from torch import nn
-from transformers import PrinterCallback, ProgressCallback
+from transformers import PrinterCallback, ProgressCallback, TrainingArguments
 
 from mygo.errors import UserError
 from mygo.runtime import Runtime
+from mygo.training import trainer as module
 from mygo.training.callbacks import LossBar, LossLine
 from mygo.training.trainer import LOG_POINTS, FiniteLossTrainer, tensorboard_folder, training_arguments
 from tests.training.small_run import small_params
@@ -89,6 +91,32 @@ def test_what_is_off_is_off():
     assert arguments(samples=4 * 2 * LOG_POINTS - 3).logging_steps == 2  # the last batch is not full
 
 
+@pytest.mark.parametrize(("steps", "every"), [(399, 7), (400, 8), (449, 8), (450, 9)])
+def test_a_curve_has_fifty_points_or_a_few_more(steps, every):
+    assert arguments(samples=4 * steps).logging_steps == every
+
+
+@pytest.mark.parametrize(
+    ("device", "processes", "expected"),
+    [
+        ("cpu", 1, (True, False, None)),
+        ("cpu", 2, (True, False, "gloo")),
+        ("cuda", 1, (False, True, None)),
+        ("cuda", 2, (False, True, None)),
+    ],
+)
+def test_what_a_device_is_told(device, processes, expected, monkeypatch):
+    monkeypatch.setattr(module, "TrainingArguments", lambda **given: SimpleNamespace(n_gpu=0, **given))
+    args = arguments(runtime=Runtime(torch.device(device), torch.float32, 0, processes), micro_batch_size=2)
+    assert (args.use_cpu, args.dataloader_pin_memory, args.ddp_backend) == expected
+
+
+@pytest.mark.parametrize(("seen", "used"), [(0, 0), (1, 1), (3, 1)])
+def test_a_process_uses_one_gpu_of_those_it_sees(seen, used, monkeypatch):
+    monkeypatch.setattr(TrainingArguments, "n_gpu", property(lambda _: seen))
+    assert arguments()._n_gpu == used
+
+
 @pytest.mark.parametrize("left", ["bf16", "fp16", "no"])
 def test_the_number_format_is_the_stages_own_whatever_the_environment_holds(monkeypatch, left):
     for dtype, expected in (("float32", "no"), ("bfloat16", "bf16")):
@@ -144,6 +172,18 @@ def test_a_loss_that_is_not_finite_names_its_step_and_the_key(loss):
     with pytest.raises(UserError) as error:
         train(Slope(loss))
     assert str(error.value) == f"training: the loss is {loss} at step 1; lower training.learning_rate (now 0.5)"
+
+
+def test_a_later_step_is_named_too():
+    class Breaking(Slope):
+        calls = 0
+
+        def forward(self, x=None, labels=None):
+            self.calls += 1
+            return {"loss": (math.nan if self.calls == 4 else 1.0) * self.w}
+
+    with pytest.raises(UserError, match="the loss is nan at step 4; lower"):
+        train(Breaking())
 
 
 def test_the_last_step_is_logged():
