@@ -125,6 +125,7 @@ def dvc(tmp_path_factory):
     for file in ("data/.keep", "own/model/x"):
         (folder / file).parent.mkdir(parents=True)
         (folder / file).write_text("one")
+    (folder / "own/model/config.json").write_text('{"model_type": "olmoe"}')
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = {**os.environ, "PATH": path, "PYTHONPATH": str(folder / "src")}
 
