@@ -3,9 +3,10 @@
 from pathlib import Path
 
 from mygo.errors import shown
+from mygo.launch.base_models import of_the_mini_world
 from mygo.params import Params
 from mygo.params.choices import BY_SCORE, GATE_SCORES
-from mygo.params.inputs import BASE_FOLDER, is_folder
+from mygo.params.inputs import is_folder
 
 
 def advice(params: Params, root: Path) -> list[str]:
@@ -35,9 +36,5 @@ def _mini_models_on_real_text(params: Params, root: Path) -> list[str]:
             ("convert", "selector", params.convert.base_model, "says of these conversations"),
             ("finetune", "target", params.finetune.base_model, "learns from them"),
         )
-        if _of_the_mini_world(model, root)
+        if is_folder(model, root) and of_the_mini_world((root / model).resolve(), root)
     ]
-
-
-def _of_the_mini_world(model: str, root: Path) -> bool:
-    return is_folder(model, root) and (root / model).resolve().is_relative_to((root / BASE_FOLDER).resolve())

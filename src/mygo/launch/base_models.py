@@ -37,9 +37,14 @@ def is_gated(model: str, root: Path) -> bool | None:
     return None if kind is None else kind in GATED_TYPES
 
 
+def of_the_mini_world(path: Path, root: Path) -> bool:
+    """Whether a model lies where prepare puts the mini world's, there or not."""
+    return path.is_relative_to((root / BASE_FOLDER).resolve())
+
+
 def _check_folder(key: str, model: str, root: Path, params: Params) -> None:
     path = (root / model).resolve()
-    if path.is_relative_to((root / BASE_FOLDER).resolve()):
+    if of_the_mini_world(path, root):
         _check_mini_base_model(key, model, path.name, params.prepare.base_models)
     elif _is_made(path, root):
         _check_epoch(key, model, path, root, params.warmup.epochs)
@@ -81,7 +86,7 @@ def _check_family(params: Params, root: Path) -> None:
 def _type_of(model: str, root: Path) -> str | None:
     """The `model_type` of a folder's model; `None` where it names none that can be read."""
     path = (root / model).resolve()
-    if path.is_relative_to((root / BASE_FOLDER).resolve()):
+    if of_the_mini_world(path, root):
         return path.name
     try:
         config: Any = json.loads((path / "config.json").read_bytes())
