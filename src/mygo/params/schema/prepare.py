@@ -1,0 +1,52 @@
+"""The section `prepare`: where the pool and the benchmark come from."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from mygo.params.choices import RowFormat
+from mygo.params.schema.fields import Chance, Count, Place, Section, Share
+
+
+class HubDataset(Section):
+    """One data set of the hub, read at a pinned revision (a commit hash, a tag or a branch; the commit is recorded)."""
+
+    name: str
+    revision: str
+    subset: str | None
+    split: str
+    data_files: str | None
+    source_dataset: str
+
+
+class HubBenchmark(Section):
+    name: str
+    revision: str
+
+
+class BenchmarkParams(Section):
+    source: Literal["mini_world", "csv", "hub"]
+    path: Place
+    hub: HubBenchmark
+
+
+class MiniWorldParams(Section):
+    """Size of the synthetic world and of the two tiny models that are pretrained on half of it."""
+
+    facts: Annotated[int, Field(ge=64)]
+    samples: Annotated[int, Field(ge=100)]
+    corrupted: Chance
+    known: Share
+    pretrain_steps: Count
+
+
+class PrepareParams(Section):
+    source: Literal["mini_world", "local", "hub"]
+    path: Place
+    format: RowFormat
+    label_column: str | None
+    hub: list[HubDataset]
+    warmup_ratio: Share
+    base_models: bool
+    benchmark: BenchmarkParams
+    mini_world: MiniWorldParams
