@@ -5,7 +5,7 @@ for each mutant and runs the tests in the fork, so that a mutant costs what its 
 survived, and the share that did not.
 Cosmic Ray is not among the project's dependencies: `make mutants` installs it.
 
-    OMP_NUM_THREADS=1 python -m benchmarks.mutants src/mygo/selection/scores.py tests/selection/test_scores.py
+    OMP_NUM_THREADS=1 python -m benchmarks.mutants src/mygo/selection/scores/gates.py tests/selection/test_scores.py
 """
 
 import argparse

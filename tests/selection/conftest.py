@@ -9,7 +9,11 @@ import numpy as np
 import pytest
 
 from mygo.params import SelectParams
+from mygo.params.choices import ScoreName
+from mygo.selection.material import Material
 from mygo.selection.run import Selection, select
+from mygo.selection.scores import SCORES
+from mygo.selection.statistics import Statistics
 from tests.selection.by_hand import Folders, Sample, logit, make_params, naive_gates, random_samples, write_folders
 
 
@@ -52,12 +56,17 @@ def run(folders: Folders, params: SelectParams, seed: int = 0) -> tuple[Selectio
     return select(params, seed, folders.statistics, folders.pool, out), out
 
 
+def score(name: ScoreName, statistics: Statistics, **changes: Any) -> np.ndarray:
+    return SCORES[name](Material(statistics, make_params(**changes), statistics.folder.parent / "pool"))
+
+
 class Made:
     """What the tests of this folder share."""
 
     Sample = Sample
     params = staticmethod(make_params)
     run = staticmethod(run)
+    score = staticmethod(score)
     read_jsonl = staticmethod(read_jsonl)
     random_samples = staticmethod(random_samples)
     naive_gates = staticmethod(naive_gates)

@@ -13,7 +13,8 @@ from mygo.errors import UserError
 from mygo.params import SelectParams
 from mygo.params.choices import GATE_SCORES
 from mygo.selection import statistics as statistics_module
-from mygo.selection.scores import SCORES, layer_gates, normalised_mean, token_weights
+from mygo.selection.scores import SCORES
+from mygo.selection.scores.gates import layer_gates, normalised_mean, token_weights
 from mygo.selection.statistics import open_statistics
 
 LOG2, LOG3 = math.log(2), math.log(3)
@@ -55,21 +56,21 @@ def test_quality_by_hand(by_hand, made):
     # layer 0: a 0.3, b 0.8, mu 1.6/3; layer 1: a 0.2, b 0.7, mu 1.4/3
     # R: (0.2 / 0.5) / (1.6/3) = 0.75, 0, 1.875;  (0.5 / 0.5) / (1.4/3) = 15/7, 0.6 / (1.4/3) = 9/7, 0
     expected = [(0.75 + 15 / 7) / 2, (0 + 9 / 7) / 2, (1.875 + 0) / 2]
-    np.testing.assert_allclose(SCORES["quality"](by_hand, made.params()), expected, rtol=1e-5)
+    np.testing.assert_allclose(made.score("quality", by_hand), expected, rtol=1e-5)
 
 
 def test_quality_with_tau_by_hand(by_hand, made):
     # tau 0.2 is added to mu: layer 0 divides by 2.2/3, layer 1 by 2/3
     expected = [(0.4 / (2.2 / 3) + 1 / (2 / 3)) / 2, (0 + 0.6 / (2 / 3)) / 2, (1 / (2.2 / 3) + 0) / 2]
-    np.testing.assert_allclose(SCORES["quality"](by_hand, made.params(tau=0.2)), expected, rtol=1e-5)
+    np.testing.assert_allclose(made.score("quality", by_hand, tau=0.2), expected, rtol=1e-5)
 
 
 def test_ablations_by_hand(by_hand, made):
-    np.testing.assert_allclose(SCORES["weighted"](by_hand, made.params()), [0.6, 0.4, 0.5], rtol=1e-5)
-    np.testing.assert_allclose(SCORES["raw"](by_hand, made.params()), [0.5, 0.4, 0.5], rtol=1e-5)
+    np.testing.assert_allclose(made.score("weighted", by_hand), [0.6, 0.4, 0.5], rtol=1e-5)
+    np.testing.assert_allclose(made.score("raw", by_hand), [0.5, 0.4, 0.5], rtol=1e-5)
     # alpha 0: layer 0 a 0.3, b 0.8, mu 0.5; layer 1 a 0.2, b 0.6, mu 1.3/3
     expected = [(0.2 / 0.5 + 1 / (1.3 / 3)) / 2, 0.75 / (1.3 / 3) / 2, (1 / 0.5) / 2]
-    np.testing.assert_allclose(SCORES["normalized"](by_hand, made.params()), expected, rtol=1e-5)
+    np.testing.assert_allclose(made.score("normalized", by_hand), expected, rtol=1e-5)
 
 
 def test_eps_keeps_a_constant_layer_out():
@@ -80,16 +81,16 @@ def test_eps_keeps_a_constant_layer_out():
 
 
 def test_length(by_hand, made):
-    assert SCORES["length"](by_hand, made.params()).tolist() == [3, 2, 3]
+    assert made.score("length", by_hand).tolist() == [3, 2, 3]
 
 
 def test_perplexity_is_that_of_the_base(write, made):
     """The gated pass says log 5; the base beside it log 2 and log 3; a model without gates is its own base."""
     samples = [made.Sample("a", i, [math.log(5)], np.zeros((2, 2)), base_nll=nll) for i, nll in enumerate([LOG2, LOG3])]
     beside = open_statistics(write(samples, name="beside").statistics)
-    np.testing.assert_allclose(SCORES["perplexity"](beside, made.params()), [2, 3], rtol=1e-6)
+    np.testing.assert_allclose(made.score("perplexity", beside), [2, 3], rtol=1e-6)
     alone = open_statistics(write(samples, name="alone", gated=False).statistics)
-    np.testing.assert_allclose(SCORES["perplexity"](alone, made.params()), [5, 5], rtol=1e-6)
+    np.testing.assert_allclose(made.score("perplexity", alone), [5, 5], rtol=1e-6)
 
 
 def test_perplexity_of_a_gated_pass_alone_is_refused(by_hand, made):
@@ -98,12 +99,12 @@ def test_perplexity_of_a_gated_pass_alone_is_refused(by_hand, made):
         match=r"^select\.score: perplexity is that of the base model, and .*statistics holds that of the pass with "
         r"gates only; set collect\.base_nll to true and run collect again$",
     ):
-        SCORES["perplexity"](by_hand, made.params())
+        made.score("perplexity", by_hand)
 
 
 def test_perplexity_stays_finite(write, made):
     samples = [made.Sample("a", i, [nll], np.zeros((2, 2))) for i, nll in enumerate([1.0, 5000.0, 79.0])]
-    score = SCORES["perplexity"](open_statistics(write(samples, gated=False).statistics), made.params())
+    score = made.score("perplexity", open_statistics(write(samples, gated=False).statistics))
     np.testing.assert_allclose(score, [math.e, math.exp(80), math.exp(79)], rtol=1e-6)
 
 
@@ -121,12 +122,12 @@ def test_only_answers_count_by_hand(write, made):
         answers = layer_gates(statistics, alpha, "answer")[:, 0]
         np.testing.assert_allclose(answers, [expected, 0.3, np.nan], atol=2e-4)
     assert np.isfinite(layer_gates(statistics, 2.0, "all")).all()
-    params = made.params(tokens="answer", alpha=2.0)
-    np.testing.assert_allclose(SCORES["weighted"](statistics, params), [0.56, 0.3, np.nan], atol=2e-4)
-    np.testing.assert_allclose(SCORES["raw"](statistics, params), [0.4, 0.3, np.nan], atol=2e-4)
+    answers_2 = {"tokens": "answer", "alpha": 2.0}
+    np.testing.assert_allclose(made.score("weighted", statistics, **answers_2), [0.56, 0.3, np.nan], atol=2e-4)
+    np.testing.assert_allclose(made.score("raw", statistics, **answers_2), [0.4, 0.3, np.nan], atol=2e-4)
     # of 0.4 and 0.3: a 0.3, b 0.4, mu 0.35; of 0.56 and 0.3: a 0.3, b 0.56, mu 0.43
-    np.testing.assert_allclose(SCORES["normalized"](statistics, params), [1 / 0.35, 0, np.nan], rtol=1e-3)
-    np.testing.assert_allclose(SCORES["quality"](statistics, params), [1 / 0.43, 0, np.nan], rtol=1e-3)
+    np.testing.assert_allclose(made.score("normalized", statistics, **answers_2), [1 / 0.35, 0, np.nan], rtol=1e-3)
+    np.testing.assert_allclose(made.score("quality", statistics, **answers_2), [1 / 0.43, 0, np.nan], rtol=1e-3)
 
 
 @pytest.mark.parametrize("tokens", ["all", "answer"])
@@ -145,7 +146,7 @@ def test_quality_against_pandas(write, made):
     frame = pd.DataFrame([made.naive_gates(sample, 1) if sample.nll else [np.nan] * 3 for sample in samples])
     expected = ((frame - frame.min()) / ((frame.max() - frame.min()) * frame.mean())).mean(axis=1, skipna=False)
     np.testing.assert_allclose(
-        SCORES["quality"](open_statistics(write(samples).statistics), made.params()), expected, rtol=1e-4, atol=1e-6
+        made.score("quality", open_statistics(write(samples).statistics)), expected, rtol=1e-4, atol=1e-6
     )
 
 
@@ -172,24 +173,24 @@ def test_every_score_walks_and_leaves_short_samples_out(write, made):
     assert set(SCORES) == set(get_args(SelectParams.model_fields["score"].annotation))
     assert set(SCORES) > GATE_SCORES
     for alpha in (1.0, 0.5):
-        for name, score in SCORES.items():
-            values = score(statistics, made.params(alpha=alpha))
+        for name in SCORES:
+            values = made.score(name, statistics, alpha=alpha)
             assert np.isfinite(values).tolist() == gradable, name
 
 
 def test_a_sample_that_is_not_finite_is_left_out_and_spoils_no_other(write, made):
     samples = [made.Sample("a", i, [1.0, 2.0], np.full((2, 3), float(i))) for i in range(4)]
-    clean = SCORES["quality"](open_statistics(write(samples[:3], name="clean").statistics), made.params())
+    clean = made.score("quality", open_statistics(write(samples[:3], name="clean").statistics))
     samples[3].logits[0, 1] = np.nan
-    score = SCORES["quality"](open_statistics(write(samples, name="spoilt").statistics), made.params())
+    score = made.score("quality", open_statistics(write(samples, name="spoilt").statistics))
     np.testing.assert_array_equal(score, [*clean, np.nan])
 
 
 def test_alpha_without_the_token_level_is_refused(write, made):
     statistics = open_statistics(write(made.random_samples(10), tokens=False).statistics)
-    assert np.isfinite(SCORES["quality"](statistics, made.params())).any()
+    assert np.isfinite(made.score("quality", statistics)).any()
     with pytest.raises(UserError, match=r"select\.alpha: got 0\.5.*collect\.tokens"):
-        SCORES["quality"](statistics, made.params(alpha=0.5))
+        made.score("quality", statistics, alpha=0.5)
 
 
 def test_memory_does_not_grow_with_tokens(write, made, monkeypatch):

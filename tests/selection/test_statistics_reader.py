@@ -9,7 +9,7 @@ import pytest
 
 from mygo.data.pool import open_pool
 from mygo.errors import UserError
-from mygo.selection.scores import layer_gates
+from mygo.selection.scores.gates import layer_gates
 from mygo.selection.statistics import open_statistics
 
 

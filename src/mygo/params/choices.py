@@ -17,7 +17,16 @@ Order = Literal["highest", "lowest", "middle"]
 Tokens = Literal["all", "answer"]
 StrategyName = Literal["top", "cluster_round_robin", "random", "full"]
 BY_SCORE = frozenset({"top", "cluster_round_robin"})  # strategies that a score decides
-GATE_SCORES = frozenset({"quality", "weighted", "normalized", "raw"})  # scores that are taken of gates
+Need = Literal["gates", "base_nll", "length"]  # what a score is made of
+NEEDS: dict[ScoreName, frozenset[Need]] = {
+    "quality": frozenset({"gates"}),
+    "weighted": frozenset({"gates"}),
+    "normalized": frozenset({"gates"}),
+    "raw": frozenset({"gates"}),
+    "perplexity": frozenset({"base_nll"}),
+    "length": frozenset({"length"}),
+}
+GATE_SCORES = frozenset(name for name, needs in NEEDS.items() if "gates" in needs)  # scores that are taken of gates
 ALPHA_SCORES = frozenset({"quality", "weighted"})  # those of them that select.alpha weighs
 BASE_TYPES: dict[Family, str] = {"select_moe": "olmoe", "quality_gate": "qwen3"}  # `model_type` of a family's base
 GATED_TYPES = frozenset({"select_moe", "quality_gate_qwen3"})  # `model_type` of the selectors themselves

@@ -14,6 +14,7 @@ from mygo.params import SelectParams
 from mygo.params.choices import BY_SCORE, GATE_SCORES
 from mygo.selection import report
 from mygo.selection.clustering import normalise, spherical_kmeans
+from mygo.selection.material import Material
 from mygo.selection.output import scores_table, write_selection
 from mygo.selection.scores import SCORES
 from mygo.selection.statistics import Statistics, open_statistics
@@ -49,7 +50,7 @@ def select(params: SelectParams, seed: int, statistics: Path, pool: Path, out: P
     keys = open_pool(pool).to_table(columns=["source_dataset", "source_index", "id", "label"])
     recorded = open_statistics(statistics)
     recorded.check_rows(keys)
-    graded = _grade(recorded, keys, params)
+    graded = _grade(Material(recorded, params, pool, seed), keys)
     ranked = graded.ranked
     budget = keys.num_rows if params.strategy == "full" else budget_of(params.ratio, keys.num_rows)
     cluster_N = _clusters(recorded, ranked, params.clusters, seed)
@@ -66,9 +67,10 @@ def select(params: SelectParams, seed: int, statistics: Path, pool: Path, out: P
     return _report(outcome, report.read_labels(keys["label"], params.good_label))
 
 
-def _grade(recorded: Statistics, keys: pa.Table, params: SelectParams) -> Graded:
+def _grade(material: Material, keys: pa.Table) -> Graded:
+    recorded, params = material.statistics, material.params
     n_tokens_N = recorded.values("n_tokens")
-    score_N = _score(recorded, params)
+    score_N = _score(material)
     preference_N = _preference(score_N, n_tokens_N, params)
     ranked = rank_rows(preference_N, keys)
     if not len(ranked):
@@ -91,8 +93,9 @@ def _say(recorded: Statistics, graded: Graded, budget: int, selected_N: np.ndarr
     )
 
 
-def _score(recorded: Statistics, params: SelectParams) -> np.ndarray:
+def _score(material: Material) -> np.ndarray:
     """The score of each sample; all NaN if there are no gates and the strategy can do without a score."""
+    recorded, params = material.statistics, material.params
     if params.score in GATE_SCORES and not recorded.manifest.gated:
         if params.strategy in BY_SCORE:
             others = ", ".join(sorted(SCORES.keys() - GATE_SCORES))
@@ -102,7 +105,7 @@ def _score(recorded: Statistics, params: SelectParams) -> np.ndarray:
             )
         logger.info("the selector has no gates: %s is left empty", params.score)
         return np.full(recorded.rows, np.nan)
-    score_N = SCORES[params.score](recorded, params)
+    score_N = SCORES[params.score](material)
     return np.where(np.isfinite(score_N), score_N, np.nan)
 
 

@@ -1,21 +1,17 @@
-"""Scores: one number per sample of the pool, from statistics alone; NaN where a sample cannot be graded.
+"""Scores of gates: the published quality score and its ablations.
 
 N samples, L layers, T tokens of a sample, B samples of a batch.
 """
 
-from collections.abc import Callable
-
 import numpy as np
 
 from mygo.errors import UserError
-from mygo.params import SelectParams
 from mygo.params.choices import Tokens
+from mygo.selection.material import Material
 from mygo.selection.statistics import Statistics, TokenBatch
 
-MAX_NLL = 80.0  # nats; perplexity exp(80) = 5.5e34 is where it is clipped, so that means of it stay finite
 
-
-def quality(statistics: Statistics, params: SelectParams) -> np.ndarray:
+def quality(material: Material) -> np.ndarray:
     """The quality score (DESIGN section 6): gates weighted by perplexity^alpha, each layer normalised over the pool,
     the mean over layers.
 
@@ -23,61 +19,31 @@ def quality(statistics: Statistics, params: SelectParams) -> np.ndarray:
     and 42 % of the weight lies outside the answers. `select.tokens` says which tokens count: all, as published, or the
     answers' alone.
     """
-    return normalised_mean(layer_gates(statistics, params.alpha, params.tokens), params.eps, params.tau)
+    return _normalised(material, material.params.alpha)
 
 
-def weighted(statistics: Statistics, params: SelectParams) -> np.ndarray:
+def weighted(material: Material) -> np.ndarray:
     """Ablation: perplexity weights, no normalisation."""
-    return layer_gates(statistics, params.alpha, params.tokens).mean(axis=1, dtype=np.float64)
+    return _mean(material, material.params.alpha)
 
 
-def normalized(statistics: Statistics, params: SelectParams) -> np.ndarray:
+def normalized(material: Material) -> np.ndarray:
     """Ablation: all tokens alike (alpha 0), normalisation."""
-    return normalised_mean(layer_gates(statistics, 0.0, params.tokens), params.eps, params.tau)
+    return _normalised(material, 0.0)
 
 
-def raw(statistics: Statistics, params: SelectParams) -> np.ndarray:
+def raw(material: Material) -> np.ndarray:
     """Ablation: neither; the mean good_ratio over tokens and layers."""
-    return layer_gates(statistics, 0.0, params.tokens).mean(axis=1, dtype=np.float64)
+    return _mean(material, 0.0)
 
 
-def perplexity(statistics: Statistics, _params: SelectParams) -> np.ndarray:
-    """exp of the conversation's mean NLL under the base model, clipped at exp(80); its order is the order of the NLL.
-
-    Never that of the pass in which gates are applied: they stand near one half, and every block's output is halved.
-    """
-    return np.exp(np.minimum(base_nll(statistics), MAX_NLL))
+def _normalised(material: Material, alpha: float) -> np.ndarray:
+    gates_NL = layer_gates(material.statistics, alpha, material.params.tokens)
+    return normalised_mean(gates_NL, material.params.eps, material.params.tau)
 
 
-def length(statistics: Statistics, _params: SelectParams) -> np.ndarray:
-    """Number of tokens, after truncation."""
-    n_tokens = statistics.values("n_tokens")
-    return np.where(n_tokens >= 2, n_tokens, np.nan)
-
-
-SCORES: dict[str, Callable[[Statistics, SelectParams], np.ndarray]] = {
-    "quality": quality,
-    "weighted": weighted,
-    "normalized": normalized,
-    "raw": raw,
-    "perplexity": perplexity,
-    "length": length,
-}
-
-
-def base_nll(statistics: Statistics) -> np.ndarray:
-    """Mean NLL of each sample under the model without gates, nats [N]: the statistics' own where the model has none.
-
-    Raises `UserError` where gates are applied and collect did not record the base beside them.
-    """
-    if not statistics.manifest.gated:
-        return statistics.values("nll")
-    if not statistics.has("base_nll"):
-        raise UserError(
-            f"select.score: perplexity is that of the base model, and {statistics.folder} holds that of the pass with "
-            "gates only; set collect.base_nll to true and run collect again"
-        )
-    return statistics.values("base_nll")
+def _mean(material: Material, alpha: float) -> np.ndarray:
+    return layer_gates(material.statistics, alpha, material.params.tokens).mean(axis=1, dtype=np.float64)
 
 
 def layer_gates(statistics: Statistics, alpha: float, tokens: Tokens) -> np.ndarray:
