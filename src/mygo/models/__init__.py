@@ -1,6 +1,7 @@
-"""Selectors: language models with quality gates. Importing this makes them known to `AutoModelForCausalLM`.
+"""Selectors: language models with gates, or with routers that say as much. Importing this makes them known to `AutoModelForCausalLM`.
 
-The way of a token: families -> gate (trash expert) -> causal_lm -> losses; loading and checkpoints make and read them.
+The way of a token: families -> gate (trash expert) or routers -> causal_lm -> losses, constraint -> terms; loading and
+checkpoints make and read them.
 """
 
 import sys
@@ -11,8 +12,19 @@ from mygo.models.base import load_base
 from mygo.models.families import FAMILIES, register
 from mygo.models.gate import freeze_all_but, routing_parameters
 from mygo.models.loading import from_base, load_selector
+from mygo.models.recording import Records, records
 
-__all__ = ["FAMILIES", "freeze_all_but", "from_base", "load_base", "load_selector", "register", "routing_parameters"]
+__all__ = [
+    "FAMILIES",
+    "Records",
+    "freeze_all_but",
+    "from_base",
+    "load_base",
+    "load_selector",
+    "records",
+    "register",
+    "routing_parameters",
+]
 
 register()
 if not sys.stderr.isatty():

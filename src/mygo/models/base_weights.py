@@ -1,17 +1,17 @@
-"""A selector that computes as its base does: its gates held open, and what warm-up changed as it was before."""
+"""A selector that computes as its base does: without gates and trash, and what warm-up changed as it was before."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import MethodType
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from mygo.errors import UserError
-from mygo.models.gate import GatedFeedForward, gated_blocks
 from mygo.models.loading import GATE_PARTS, load_selector
 
 
@@ -66,8 +66,8 @@ class BaseWeights:
 
 @contextmanager
 def base_blocks(model: nn.Module) -> Iterator[None]:
-    """Within the block every gated feed-forward block is the base's, whole; gates and trash experts are not run."""
-    blocks = gated_blocks(model).values()
+    """Within the block every feed-forward block is the base's, whole; gates and trash are not run."""
+    blocks = [module for module in model.modules() if hasattr(module, "whole")]
     for block in blocks:
         block.forward = MethodType(_whole, block)
     try:
@@ -77,6 +77,6 @@ def base_blocks(model: nn.Module) -> Iterator[None]:
             del block.forward  # the class's own again
 
 
-def _whole(block: GatedFeedForward, x: Tensor) -> Tensor:
+def _whole(block: Any, x: Tensor) -> Any:
     """Asked of the block at each call: while scoring on a CPU its `whole` may be another."""
     return block.whole(x)

@@ -1,41 +1,36 @@
-"""What all gated families share beyond the gate: initialisation, and a forward that adds the losses and hands on what
-the gates said.
+"""What all families share: initialisation, and a forward that adds the terms of the loss and hands on what gates and
+routers said.
 
 B batch, T tokens, L layers, E experts, D hidden, V vocabulary.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers import initialization as init
 from transformers.cache_utils import Cache
-from transformers.modeling_utils import slice_logits_to_keep
 from transformers.models.olmoe.modeling_olmoe import load_balancing_loss_func
 from transformers.utils.generic import ModelOutput, can_return_tuple
-from transformers.utils.output_capturing import OutputRecorder
 
-from mygo.models.config import GatedConfig
-from mygo.models.gate import GatedFeedForward, QualityGate
-from mygo.models.losses import Part, quality_loss
-
-
-def record_gates(base: type[PreTrainedModel]) -> dict[str, Any]:
-    """A family's `_can_record_outputs`: what its base records, and with `output_gate_scores=True` the raw score of each
-    layer as `gate_scores`.
-    """
-    return {**(base._can_record_outputs or {}), "gate_scores": OutputRecorder(QualityGate)}
+from mygo.models.gate import QualityGate
+from mygo.models.losses import Part
+from mygo.models.routers import TrashRouter, routers
+from mygo.models.terms import Term, total
 
 
 @dataclass
-class GatedCausalLMOutput(ModelOutput):
-    """`router_logits`: for each layer "quality_score" [B, T, 1] and in MoE families "moe_logits" [B * T, E].
+class SelectorOutput(ModelOutput):
+    """`router_logits`: for each layer "quality_score" [B, T, 1] where it has a gate and "moe_logits" [B * T, E] where it
+    has a router; families without gates list the layers that have one.
 
-    With labels, detached and for logging: `lm_loss` (mean NLL of the predicted tokens, nats), `quality_loss`,
-    `load_balancing_loss` (None unless enabled), all unweighted, and `good_ratio` [L], the mean over tokens. Where the
-    counts of a whole batch were handed in, each is what this micro-batch adds to the batch's value.
+    With labels, detached and for logging: the family's terms of the loss by their names, unweighted (`lm_loss` is the
+    mean NLL of the predicted tokens, nats), and `good_ratio` [L], the mean over tokens of the share that is not trash.
+    Where the counts of a whole batch were handed in, each is what this micro-batch adds to the batch's value.
     """
 
     loss: Tensor | None = None
@@ -46,38 +41,36 @@ class GatedCausalLMOutput(ModelOutput):
     router_logits: tuple[dict[str, Tensor], ...] | None = None
     lm_loss: Tensor | None = None
     quality_loss: Tensor | None = None
+    constraint_loss: Tensor | None = None
     load_balancing_loss: Tensor | None = None
     good_ratio: Tensor | None = None
 
 
-class GatedPreTrained(PreTrainedModel):
-    """Mixin: initialises the gates from the config."""
+class SelectorPreTrained(PreTrainedModel):
+    """Mixin: initialises what a family adds to its base, from the config."""
+
+    base: ClassVar[type[PreTrainedModel]]  # the library's class that this one is made from
 
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)
-        if isinstance(module, QualityGate):
+        if isinstance(module, QualityGate | TrashRouter):
             init.normal_(module.weight, mean=self.config.quality_gate_init_mean, std=self.config.quality_gate_init_std)
 
+    @classmethod
+    def _can_set_experts_implementation(cls) -> bool:
+        """The library looks for its decorator's text in the file of the class, which is the base's."""
+        return cls.base._can_set_experts_implementation()
 
-def gate_layers(model: Any, block: type[GatedFeedForward]) -> None:
-    """Put a gated block in place of the feed-forward block of every layer."""
-    for layer in model.layers:
-        layer.mlp = block(model.config)
 
-
-class GatedCausalLM(GatedPreTrained):
-    """Mixin before a causal-LM class: Hugging Face's forward, with the gates' part of the loss and of the output.
-
-    loss = lm_loss + router_aux_loss_coef * load_balancing_loss + quality_loss_weight * quality_loss
+class SelectorCausalLM(SelectorPreTrained):
+    """Mixin before a causal-LM class: its own forward, with the terms of the loss and the output of gates and routers.
 
     Under gradient accumulation the Trainer divides the language-model loss by the `num_items_in_batch` predicted tokens
-    of the *whole* batch, so that micro-batches add up to it. The gates' losses must add up as well: means of per-token
+    of the *whole* batch, so that micro-batches add up to it. The other terms must add up as well: means of per-token
     terms are divided by the whole batch's `num_samples_in_batch` or `num_tokens_in_batch` (under the attention mask;
     over all processes); load balancing and losses of moments, which are not linear, count by the micro-batch's share of
     the predicted tokens. A trainer that hands in `num_items_in_batch` alone gets that share for all of them.
     """
-
-    config: GatedConfig
 
     @can_return_tuple
     def forward(
@@ -94,80 +87,110 @@ class GatedCausalLM(GatedPreTrained):
         num_samples_in_batch: Tensor | None = None,
         num_tokens_in_batch: Tensor | None = None,
         **kwargs: Any,
-    ) -> GatedCausalLMOutput:
+    ) -> SelectorOutput:
         """As any causal LM of transformers. input_ids and labels [B, T]; `output_router_logits` fills
         `router_logits`; the counts are of the whole batch that this is a micro-batch of.
         """
-        wanted = self.config.output_router_logits if output_router_logits is None else output_router_logits
-        out = self.model(
-            input_ids=input_ids,
-            attention_mask=attention_mask,
-            position_ids=position_ids,
-            past_key_values=past_key_values,
-            inputs_embeds=inputs_embeds,
-            use_cache=use_cache,
-            output_gate_scores=wanted or labels is not None,
-            output_router_logits=wanted or (labels is not None and self.config.enable_load_balancing),
-            **kwargs,
-        )
-        logits = self.lm_head(slice_logits_to_keep(out.last_hidden_state, logits_to_keep))
-        counts = (num_samples_in_batch, num_tokens_in_batch)
-        losses = {} if labels is None else self._losses(out, logits, labels, attention_mask, counts, **kwargs)
-        return GatedCausalLMOutput(
-            logits=logits,
+        configured = getattr(self.config, "output_router_logits", False)
+        wanted = configured if output_router_logits is None else output_router_logits
+        with decoder_heard(self.get_decoder(), self._flags(wanted, labels is not None)) as heard:
+            out = super().forward(
+                input_ids=input_ids,
+                attention_mask=attention_mask,
+                position_ids=position_ids,
+                past_key_values=past_key_values,
+                inputs_embeds=inputs_embeds,
+                use_cache=use_cache,
+                output_router_logits=False,  # with it a MoE base would compute its own loss of them
+                logits_to_keep=logits_to_keep,
+                return_dict=True,
+                **kwargs,
+            )
+        losses: dict[str, Tensor] = {}
+        if labels is not None:
+            part = Part(_share(labels, kwargs.get("num_items_in_batch")), num_samples_in_batch, num_tokens_in_batch)
+            losses = _added_up(self.loss_terms(heard[0], out.logits, labels, attention_mask, part, **kwargs))
+        return SelectorOutput(
+            logits=out.logits,
             past_key_values=out.past_key_values,
             hidden_states=out.hidden_states,
             attentions=out.attentions,
-            router_logits=_by_layer(out) if wanted else None,
+            router_logits=self._by_layer(heard[0]) if wanted else None,
             **losses,
         )
 
-    def _losses(
+    def loss_terms(
         self,
-        out: ModelOutput,
+        said: ModelOutput,
         logits: Tensor,
         labels: Tensor,
         attention_mask: Tensor | None,
-        counts: tuple[Tensor | None, Tensor | None],
+        part: Part,
         **kwargs: Any,
-    ) -> dict[str, Tensor | None]:
-        """The loss and its parts, as fields of the output. `counts`: samples and tokens of the whole batch."""
-        lm = self.loss_function(logits, labels, self.config.vocab_size, **kwargs)
-        share = torch.ones_like(lm)
-        if (total := kwargs.get("num_items_in_batch")) is not None:
-            share = (labels[:, 1:] != -100).sum().to(lm) / total
-        quality, good_ratio_L = quality_loss(out["gate_scores"], attention_mask, self.config, Part(share, *counts))
-        loss = lm + self.config.quality_loss_weight * quality.to(lm)
-        balance = None
-        if self.config.enable_load_balancing:
-            balance = share * self._load_balancing_loss(out, attention_mask).to(lm)
-            loss = loss + self.config.router_aux_loss_coef * balance
-        return {
-            "loss": loss,
-            "lm_loss": lm.detach(),
-            "quality_loss": quality.detach(),
-            "load_balancing_loss": None if balance is None else balance.detach(),
-            "good_ratio": good_ratio_L,
-        }
+    ) -> dict[str, Term]:
+        """The terms of the loss by name. `said` is what the decoder returned; a family adds its own terms to these.
 
-    def _load_balancing_loss(self, out: ModelOutput, attention_mask: Tensor | None) -> Tensor:
-        """Switch Transformer's loss, equations (4) to (6), as transformers computes it. Raises `ValueError` for a
-        family without routers.
+        Load balancing is that of the Switch Transformer, equations (4) to (6), as transformers computes it. Raises
+        `ValueError` if it is asked of a model without routers.
         """
-        if "router_logits" not in out:
+        lm = self.loss_function(logits, labels, self.config.vocab_size, **kwargs)
+        if not self._balances():
+            return {"lm_loss": Term(lm)}
+        if not said.get("router_logits"):
             raise ValueError(
                 f"enable_load_balancing: got true for {type(self).__name__}, which has no routers to balance"
             )
-        loss = load_balancing_loss_func(
-            out["router_logits"], self.config.num_experts, self.config.num_experts_per_tok, attention_mask
+        balance = part.share * torch.as_tensor(self._load_balancing(said["router_logits"], attention_mask)).to(lm)
+        return {"lm_loss": Term(lm), "load_balancing_loss": Term(balance, self.config.router_aux_loss_coef)}
+
+    def _balances(self) -> bool:
+        return getattr(self.config, "enable_load_balancing", False)
+
+    def _load_balancing(self, routers: tuple[Tensor, ...], attention_mask: Tensor | None) -> Tensor | int:
+        return load_balancing_loss_func(
+            routers, self.config.num_experts, self.config.num_experts_per_tok, attention_mask
         )
-        return torch.as_tensor(loss)
+
+    def _flags(self, wanted: bool, trains: bool) -> dict[str, bool]:
+        """What the decoder is asked for, beside its hidden state."""
+        return {"output_router_logits": wanted or (trains and self._balances())}
+
+    def _by_layer(self, said: ModelOutput) -> tuple[dict[str, Tensor], ...]:
+        return tuple({"moe_logits": logits} for logits in said.get("router_logits") or ())
 
 
-def _by_layer(out: ModelOutput) -> tuple[dict[str, Tensor], ...]:
-    scores = [{"quality_score": score} for score in out["gate_scores"]]
-    if "router_logits" not in out:
-        return tuple(scores)
-    return tuple(
-        layer | {"moe_logits": moe_logits} for layer, moe_logits in zip(scores, out["router_logits"], strict=True)
-    )
+@contextmanager
+def decoder_heard(decoder: nn.Module, flags: dict[str, bool]) -> Iterator[list[ModelOutput]]:
+    """Within the block the decoder is called with `flags` besides, and what it returns is heard: whatever a base makes of
+    the hidden state (soft caps, scales) stays its own.
+    """
+    heard: list[ModelOutput] = []
+    hooks = [
+        decoder.register_forward_pre_hook(lambda _, args, kwargs: (args, kwargs | flags), with_kwargs=True),
+        decoder.register_forward_hook(lambda _module, _args, out: heard.append(out)),
+    ]
+    try:
+        yield heard
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def has_router(model: nn.Module, blocks: list[str]) -> list[bool]:
+    """Of each block, by its name, whether it holds a router."""
+    found = list(routers(model))
+    return [any(name.startswith(f"{block}.") for name in found) for block in blocks]
+
+
+def _share(labels: Tensor, predicted: Tensor | int | None) -> Tensor:
+    """The part of the whole batch's predicted tokens that is here."""
+    if predicted is None:
+        return torch.ones((), device=labels.device)
+    return (labels[:, 1:] != -100).sum().float() / predicted
+
+
+def _added_up(terms: dict[str, Term]) -> dict[str, Tensor]:
+    """The loss and its parts, as fields of the output."""
+    ratios = [term.ratio_L for term in terms.values() if term.ratio_L is not None]
+    parts = {name: term.value.detach() for name, term in terms.items()}
+    return {"loss": total(terms), **parts, **({"good_ratio": ratios[0]} if ratios else {})}

@@ -1,4 +1,6 @@
-"""What every gated family adds to the config of its base."""
+"""What the families add to the config of their base."""
+
+from typing import Any
 
 from transformers import PreTrainedConfig
 
@@ -30,3 +32,20 @@ class GatedConfig(PreTrainedConfig):
     lambda_var: float = 0.1
     enable_load_balancing: bool = False
     output_router_logits: bool = False
+
+
+class TrashCanConfig(GatedConfig):
+    """The same for trash-can experts, which have a constraint in place of a quality loss: `quality_loss_weight` is its
+    weight, `quality_loss_averaging` says how it is averaged, `trash_can_alpha` and `trash_can_beta` are those of its
+    Beta prior; the keys of trash experts and of the other losses are not read. The new rows of the routers start like
+    gates. `trash_experts` is how many each router gets; None stands for as many as a token chooses.
+    """
+
+    trash_experts: int | None = None
+    trash_can_alpha: float = 1.0
+    trash_can_beta: float = 2.0
+
+    def __post_init__(self, **kwargs: Any) -> None:
+        super().__post_init__(**kwargs)
+        if self.trash_experts is None:
+            self.trash_experts = self.num_experts_per_tok  # pyright: ignore[reportAttributeAccessIssue]

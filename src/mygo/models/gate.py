@@ -9,7 +9,7 @@ B batch, T tokens, D hidden.
 
 from collections.abc import Callable
 from functools import cache
-from typing import ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from mygo.errors import UserError
 from mygo.models.config import GatedConfig
 from mygo.models.named import load_named
+from mygo.models.routers import routers
 
 
 class QualityGate(nn.Linear):
@@ -75,27 +76,37 @@ def blend(score: Tensor, ffn: Tensor, trash: Tensor | None) -> Tensor:
 
 
 class GatedFeedForward(nn.Module):
-    """Mixin before a feed-forward block class that is built from the config alone: the block's parameter names stay as
-    they are.
-
-    `routing` names the submodules that decide where a token goes; warm-up trains these.
+    """Mixin before the class of a feed-forward block that is there already: see `add_gate`. The block's parameter names
+    stay as they are.
     """
 
-    routing: ClassVar[tuple[str, ...]] = ("quality_gate",)
+    quality_gate: QualityGate
+    trash_expert: nn.Module | None
 
-    def __init__(self, config: GatedConfig) -> None:
-        super().__init__(config)
-        self.quality_gate = QualityGate(config.hidden_size)  # pyright: ignore[reportAttributeAccessIssue]
-        self.trash_expert = TRASH_EXPERTS[config.trash_expert_mode](config)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """x [B, T, D] -> [B, T, D]."""
+    def forward(self, x: Tensor) -> Any:
+        """x [B, T, D] -> [B, T, D]. Of a block that returns more than that, the rest stays as it is."""
         trash = None if self.trash_expert is None else self.trash_expert(x)
-        return blend(self.quality_gate(x), self.whole(x), trash)
+        score, whole = self.quality_gate(x), self.whole(x)
+        if isinstance(whole, tuple):
+            return (blend(score, whole[0], trash), *whole[1:])
+        return blend(score, whole, trash)
 
-    def whole(self, x: Tensor) -> Tensor:
-        """The block as the base has it, without its gate: x [B, T, D] -> [B, T, D]."""
+    def whole(self, x: Tensor) -> Any:
+        """The block as the base has it, without its gate."""
         return super().forward(x)
+
+
+@cache
+def gated(block: type[nn.Module]) -> type[GatedFeedForward]:
+    """The class of a block with a gate in front of it."""
+    return type(f"Gated{block.__name__}", (GatedFeedForward, block), {"__module__": __name__})
+
+
+def add_gate(block: nn.Module, config: GatedConfig) -> None:
+    """Put a gate in front of a block, in its place: blocks are made from whatever their base makes them from."""
+    block.__class__ = gated(type(block))
+    block.quality_gate = QualityGate(config.hidden_size)  # pyright: ignore[reportAttributeAccessIssue]
+    block.trash_expert = TRASH_EXPERTS[config.trash_expert_mode](config)
 
 
 def gated_blocks(model: nn.Module) -> dict[str, GatedFeedForward]:
@@ -104,8 +115,9 @@ def gated_blocks(model: nn.Module) -> dict[str, GatedFeedForward]:
 
 
 def routing_parameters(model: nn.Module) -> list[str]:
-    """Names of the parameters that route tokens: the gates, and in MoE families the routers."""
-    return [f"{name}.{child}.weight" for name, block in gated_blocks(model).items() for child in block.routing]
+    """Names of the parameters that route tokens: the gates, and the routers where there are any."""
+    gates = [f"{name}.quality_gate.weight" for name in gated_blocks(model)]
+    return gates + [f"{name}.{own}" for name, router in routers(model).items() for own, _ in router.named_parameters()]
 
 
 def freeze_all_but(model: nn.Module, names: list[str]) -> None:

@@ -6,75 +6,83 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, PreTrainedConfig
+from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.utils import logging
 
 from mygo.errors import UserError
 from mygo.models.base import BASE_KEY, load_with, read_config
-from mygo.models.causal_lm import GatedCausalLM
-from mygo.models.families import FAMILIES
+from mygo.models.families import FAMILIES, classes_of, why_not_made
+from mygo.models.families.classes import Classes
 from mygo.models.gate import custom_expert, gated_blocks
+from mygo.params.choices import Family
+from mygo.params.families import MARK
 
-GATE_PARTS = (".quality_gate.", ".trash_expert.")  # what a selector has beyond its base
+GATE_PARTS = (".quality_gate.", ".trash_expert.", ".trash_router.")  # what a selector has beyond its base
 
 
-def check_family(family: str, base: str, revision: str | None = None) -> dict[str, Any]:
+def check_family(family: Family, base: str, revision: str | None = None) -> dict[str, Any]:
     """The raw config of a base, before anything else is read. Raises `UserError` if `family` is not made from such a
     model.
     """
     config = read_config(base, revision)
-    if config["model_type"] != FAMILIES[family].base_type:
-        takes = ", ".join(f"{other.takes} for {name}" for name, other in FAMILIES.items())
-        raise UserError(f"{BASE_KEY}: got a model of type {config['model_type']}; takes {takes}")
+    if (reason := why_not_made(family, config)) is not None:
+        raise UserError(f"{BASE_KEY}: got {reason}")
     return config
 
 
 def from_base(
-    family: str, base: str, revision: str | None = None, dtype: str = "auto", seed: int = 0, **settings: Any
-) -> GatedCausalLM:
-    """A selector with the base's weights, and gates drawn from `seed`. `settings` are keys of `GatedConfig`.
+    family: Family, base: str, revision: str | None = None, dtype: str = "auto", seed: int = 0, **settings: Any
+) -> Any:
+    """A selector with the base's weights, and gates or trash rows drawn from `seed`. `settings` are keys of its config;
+    a family leaves out those that it has no use for.
 
-    Raises `UserError` if the base is of another family, or its tensors are not all there, or some are left over.
+    Raises `UserError` if the base does not fit, or its tensors are not all there, or some are left over.
     """
-    inherited = {
-        key: value
-        for key, value in check_family(family, base, revision).items()
-        if key not in ("model_type", "architectures", "auto_map")
-    }
-    config = FAMILIES[family].config.from_dict(inherited | settings)
+    raw = check_family(family, base, revision)
+    classes = FAMILIES[family].classes(raw["model_type"])
+    config = _config(family, classes, raw, settings)
     with torch.random.fork_rng(devices=[]), _only_errors():  # the library would warn that the gates are not in the base
         torch.manual_seed(seed)
         model, info = load_with(
-            FAMILIES[family].causal_lm, base, revision, dtype, BASE_KEY, config=config, output_loading_info=True
+            classes.causal_lm, base, revision, dtype, BASE_KEY, config=config, output_loading_info=True
         )
         _renew_custom_trash(model)
     missing = {key for key in info["missing_keys"] if not any(part in key for part in GATE_PARTS)}
     if missing or info["unexpected_keys"]:
         raise UserError(
-            f"{BASE_KEY}: {base} is not a complete {FAMILIES[family].base_type} causal language model: "
+            f"{BASE_KEY}: {base} is not a complete {raw['model_type']} causal language model: "
             f"it lacks {sorted(missing)[:3]} and has the unknown {sorted(info['unexpected_keys'])[:3]}"
         )
     return model
+
+
+def _config(family: Family, classes: Classes, raw: dict[str, Any], settings: dict[str, Any]) -> PreTrainedConfig:
+    inherited = {key: value for key, value in raw.items() if key not in ("model_type", "architectures", "auto_map")}
+    if family == "stock_moe":
+        return classes.config.from_dict(inherited | {MARK: family, "enable_load_balancing": False})
+    known = {key: value for key, value in settings.items() if hasattr(classes.config, key)}
+    return classes.config.from_dict(inherited | known)
 
 
 def load_selector(path: str | Path, dtype: str | torch.dtype = "auto", **kwargs: Any) -> Any:
     """A selector that convert or warm-up wrote. Raises `UserError` if there is none at `path`."""
     if not (Path(path) / "config.json").is_file():
         raise UserError(f"{path}: no selector is here; run the convert and warmup stages first")
-    model_type = PreTrainedConfig.get_config_dict(path)[0].get("model_type")
-    if model_type not in {family.config.model_type for family in FAMILIES.values()}:
+    config = PreTrainedConfig.get_config_dict(path)[0]
+    classes = classes_of(config)
+    if classes is None:
         raise UserError(
-            f"{path}: got a model of type {model_type}, which has no quality gates; takes a selector that the "
+            f"{path}: got a model of type {config.get('model_type')}, which is no selector; takes one that the "
             "convert or warmup stage wrote"
         )
-    return load_with(AutoModelForCausalLM, str(path), None, dtype, str(path), **kwargs)
+    return load_with(classes.causal_lm, str(path), None, dtype, str(path), **kwargs)
 
 
-def _renew_custom_trash(model: GatedCausalLM) -> None:
+def _renew_custom_trash(model: PreTrainedModel) -> None:
     """Build custom trash experts once more, outside `from_pretrained`: there they begin without storage and lose what
     their class initialised.
     """
-    if model.config.trash_expert_mode == "custom":
+    if getattr(model.config, "trash_expert_mode", None) == "custom":
         for block in gated_blocks(model).values():
             block.trash_expert = custom_expert(model.config).to(dtype=model.dtype, device=model.device)
 

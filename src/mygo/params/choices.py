@@ -7,7 +7,7 @@ from typing import Literal
 
 Dtype = Literal["auto", "float32", "bfloat16"]
 RowFormat = Literal["auto", "messages", "sharegpt", "alpaca", "prompt_completion", "text"]
-Family = Literal["select_moe", "quality_gate"]
+Family = Literal["select_moe", "quality_gate", "trash_can", "stock_moe"]
 TrashExpertMode = Literal["zero", "noise", "custom"]
 QualityLossType = Literal["sigmoid", "linear", "mse", "beta_moment_matching", "mean_variance_regularization", "custom"]
 Averaging = Literal["sample_wise", "token_wise"]
@@ -28,7 +28,5 @@ NEEDS: dict[ScoreName, frozenset[Need]] = {
 }
 GATE_SCORES = frozenset(name for name, needs in NEEDS.items() if "gates" in needs)  # scores that are taken of gates
 ALPHA_SCORES = frozenset({"quality", "weighted"})  # those of them that select.alpha weighs
-BASE_TYPES: dict[Family, str] = {"select_moe": "olmoe", "quality_gate": "qwen3"}  # `model_type` of a family's base
-GATED_TYPES = frozenset({"select_moe", "quality_gate_qwen3"})  # `model_type` of the selectors themselves
 MINI_BASE_MODELS = ("olmoe", "qwen3")  # what prepare pretrains for the mini world below data/base, by `model_type`
 MINI_SUBJECTS = 8  # among which the facts of the mini world are dealt out in turn

@@ -1,50 +1,88 @@
 """The families of selectors, by the name that `convert.family` takes."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from transformers import AutoConfig, AutoModel, AutoModelForCausalLM
-from transformers.conversion_mapping import get_checkpoint_conversion_mapping, register_checkpoint_conversion_mapping
+from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
-from mygo.models.causal_lm import GatedCausalLM, GatedPreTrained
-from mygo.models.config import GatedConfig
-from mygo.models.families.quality_gate import QualityGateConfig, QualityGateForCausalLM, QualityGateModel
-from mygo.models.families.select_moe import SelectMoeConfig, SelectMoeForCausalLM, SelectMoeModel
+from mygo.models.families.classes import Classes
+from mygo.models.families.quality_gate import gate_family
+from mygo.models.families.stock_moe import stock_family
+from mygo.models.families.trash_can import trash_can_family
+from mygo.params.choices import Family as FamilyName
+from mygo.params.families import BASE_TYPES, TAKES, family_of, selector_type, why_not
 
 
 @dataclass(frozen=True)
 class Family:
-    """A gated architecture, the `model_type` of the base that it is made from, and that in words."""
+    """`classes` are made for a `model_type` of bases; `usual` is one of these."""
 
-    config: type[GatedConfig]
-    causal_lm: type[GatedCausalLM]
-    model: type[GatedPreTrained]
-    base_type: str
-    takes: str
+    classes: Callable[[str], Classes]
+    usual: str
+
+    @property
+    def config(self) -> type[PreTrainedConfig]:
+        return self.classes(self.usual).config
+
+    @property
+    def causal_lm(self) -> type[PreTrainedModel]:
+        return self.classes(self.usual).causal_lm
 
 
-FAMILIES: dict[str, Family] = {
-    "select_moe": Family(SelectMoeConfig, SelectMoeForCausalLM, SelectMoeModel, "olmoe", "an OLMoE (olmoe) base"),
-    "quality_gate": Family(
-        QualityGateConfig, QualityGateForCausalLM, QualityGateModel, "qwen3", "a Qwen3 (qwen3) base"
-    ),
+FAMILIES: dict[FamilyName, Family] = {
+    "select_moe": Family(gate_family, "olmoe"),
+    "quality_gate": Family(gate_family, "qwen3"),
+    "trash_can": Family(trash_can_family, "olmoe"),
+    "stock_moe": Family(stock_family, "olmoe"),
 }
 
 
-def register() -> None:
-    """Make every family known to Hugging Face's auto classes."""
-    for family in FAMILIES.values():
-        AutoConfig.register(family.config.model_type, family.config, exist_ok=True)
-        AutoModel.register(family.config, family.model, exist_ok=True)
-        AutoModelForCausalLM.register(family.config, family.causal_lm, exist_ok=True)
-        _register_weight_conversion(family)
-
-
-def _register_weight_conversion(family: Family) -> None:
-    """Read and write checkpoints as the base does (OLMoE: one tensor per expert in files, fused ones in memory).
-
-    By class name: without it the experts of a base silently stay random.
+def why_not_made(family: FamilyName, config: Mapping[str, Any]) -> str | None:
+    """Why no selector of this family is made of a base of this raw config; None if one can be, as far as is known before
+    its layers are looked at.
     """
-    mapping = get_checkpoint_conversion_mapping(family.base_type)
-    if mapping is not None:
-        for cls in (family.model, family.causal_lm):
-            register_checkpoint_conversion_mapping(cls.__name__, mapping, overwrite=True)
+    reason = why_not(family, config)
+    if reason is None and config["model_type"] not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
+        return f"a model of type {config['model_type']}, which transformers knows no causal language model of; {TAKES}"
+    return reason
+
+
+def classes_of(config: Mapping[str, Any]) -> Classes | None:
+    """The classes of a selector by its raw config; None of a model that is none."""
+    family, kind = family_of(config), str(config.get("model_type"))
+    if family is None:
+        return None
+    base = kind if family == "stock_moe" else _BASES.get(kind)
+    return None if base is None else FAMILIES[family].classes(base)
+
+
+_BASES = {
+    selector_type(family, base): base
+    for family in ("quality_gate", "trash_can")
+    for base in BASE_TYPES[family] or MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+}  # the `model_type` of every selector that is not its base, and its base's
+
+
+def register() -> None:
+    """Make every family known to Hugging Face's auto classes: by name now, by its classes when its name comes up."""
+    for model_type in _BASES:
+        AutoConfig.register(model_type, _unmade(model_type), exist_ok=True)
+
+
+def _unmade(model_type: str) -> Any:
+    """Stands in the library's table of configs until one of this type is read."""
+
+    def config() -> Any:
+        classes = classes_of({"model_type": model_type})
+        assert classes is not None
+        return classes.config
+
+    def made(method: str) -> Any:
+        return staticmethod(lambda *args, **kwargs: getattr(config(), method)(*args, **kwargs))
+
+    methods = {name: made(name) for name in ("from_dict", "from_pretrained")}
+    return type(
+        f"Unmade_{model_type}", (), methods | {"__new__": lambda cls, *args, **kwargs: config()(*args, **kwargs)}
+    )

@@ -1,42 +1,96 @@
-"""The quality gate on a dense model: Qwen3 with a gate in front of each MLP."""
+"""The quality gate in front of the feed-forward block of every layer of a decoder, dense or sparse. On OLMoE this is
+Select-MoE.
+"""
 
 # As everywhere in transformers, a subclass narrows `config` and returns a richer output from `forward`.
 # pyright: reportIncompatibleVariableOverride=false, reportIncompatibleMethodOverride=false
 
-from huggingface_hub.dataclasses import strict
-from transformers import Qwen3Config, Qwen3ForCausalLM, Qwen3Model
-from transformers.models.qwen3.modeling_qwen3 import Qwen3MLP, Qwen3PreTrainedModel
+from functools import cache
+from inspect import Parameter, signature
+from typing import Any
 
-from mygo.models.causal_lm import GatedCausalLM, GatedPreTrained, gate_layers, record_gates
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+from transformers.utils.generic import ModelOutput
+from transformers.utils.output_capturing import OutputRecorder
+
+from mygo.errors import UserError
+from mygo.models.base import BASE_KEY
+from mygo.models.causal_lm import has_router
 from mygo.models.config import GatedConfig
-from mygo.models.gate import GatedFeedForward
+from mygo.models.families.classes import Classes, WithDecoder, make_classes
+from mygo.models.gate import QualityGate, add_gate, gated_blocks
+from mygo.models.losses import Part, quality_loss
+from mygo.models.terms import Term
+from mygo.params.families import TAKES, selector_type
+
+# What a layer calls its feed-forward block. A base that calls it otherwise gets its name here.
+BLOCKS = ("mlp", "feed_forward", "block_sparse_moe", "moe", "ffn")
 
 
-@strict
-class QualityGateConfig(GatedConfig, Qwen3Config):
-    model_type = "quality_gate_qwen3"
+class GatedCausalLM(WithDecoder):
+    """loss = lm_loss + quality_loss_weight * quality_loss + router_aux_loss_coef * load_balancing_loss."""
+
+    config: GatedConfig
+
+    def loss_terms(
+        self, said: ModelOutput, logits: Tensor, labels: Tensor, attention_mask: Tensor | None, part: Part, **kwargs: Any
+    ) -> dict[str, Term]:
+        """The quality loss of the gates besides."""
+        quality, ratio_L = quality_loss(said["gate_scores"], attention_mask, self.config, part)
+        terms = super().loss_terms(said, logits, labels, attention_mask, part, **kwargs)
+        return terms | {"quality_loss": Term(quality, self.config.quality_loss_weight, ratio_L)}
+
+    def _flags(self, wanted: bool, trains: bool) -> dict[str, bool]:
+        return super()._flags(wanted, trains) | {"output_gate_scores": wanted or trains}
+
+    def _by_layer(self, said: ModelOutput) -> tuple[dict[str, Tensor], ...]:
+        routed = iter(said.get("router_logits") or ())
+        return tuple(
+            {"quality_score": score} | ({"moe_logits": next(routed)} if sparse else {})
+            for score, sparse in zip(said["gate_scores"], has_router(self, list(gated_blocks(self))), strict=True)
+        )
 
 
-class QualityGateMLP(GatedFeedForward, Qwen3MLP):
-    pass
+@cache
+def gate_family(base_type: str) -> Classes:
+    """The gated classes for bases of this `model_type`."""
+    model_type = selector_type("quality_gate", base_type)
+    return make_classes(model_type, base_type, GatedConfig, GatedCausalLM, gate_layers, record_gates)
 
 
-class QualityGatePreTrainedModel(GatedPreTrained, Qwen3PreTrainedModel):
-    config: QualityGateConfig
-    _can_record_outputs = record_gates(Qwen3PreTrainedModel)
+def record_gates(base: type[PreTrainedModel]) -> dict[str, Any]:
+    """What the base records, and with `output_gate_scores=True` the raw score of each layer as `gate_scores`."""
+    return {**(base._can_record_outputs or {}), "gate_scores": OutputRecorder(QualityGate)}
 
 
-class QualityGateModel(QualityGatePreTrainedModel, Qwen3Model):
-    def __init__(self, config: QualityGateConfig) -> None:
-        super().__init__(config)
-        gate_layers(self, QualityGateMLP)
-        self.post_init()
+def gate_layers(decoder: Any) -> None:
+    """Put a gate in front of the feed-forward block of every layer. Raises `UserError` if a layer has none."""
+    for layer in layers_of(decoder):
+        add_gate(feed_forward_of(layer, decoder), decoder.config)
 
 
-class QualityGateForCausalLM(GatedCausalLM, QualityGatePreTrainedModel, Qwen3ForCausalLM):
-    config: QualityGateConfig
+def layers_of(decoder: Any) -> nn.ModuleList:
+    """The list of modules that is as long as the config says that there are layers."""
+    lists = [module for module in decoder.children() if isinstance(module, nn.ModuleList)]
+    layers = next((found for found in lists if len(found) == decoder.config.num_hidden_layers), None)
+    if layers is None:
+        raise _refusal(decoder, f"it has no list of {decoder.config.num_hidden_layers} layers")
+    return layers
 
-    def __init__(self, config: QualityGateConfig) -> None:
-        super().__init__(config)
-        self.model = QualityGateModel(config)
-        self.post_init()
+
+def feed_forward_of(layer: nn.Module, decoder: Any) -> nn.Module:
+    """The block of a layer that is called with its hidden state alone."""
+    block = next((found for name in BLOCKS if isinstance(found := getattr(layer, name, None), nn.Module)), None)
+    if block is None:
+        raise _refusal(decoder, f"its {type(layer).__name__} has no feed-forward block ({', '.join(BLOCKS)})")
+    needed = [p for p in signature(type(block).forward).parameters.values() if p.default is Parameter.empty]
+    positional = [p for p in needed[1:] if p.kind in (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)]
+    if len(positional) != 1:
+        raise _refusal(decoder, f"its {type(block).__name__} takes more than the hidden state")
+    return block
+
+
+def _refusal(decoder: Any, why: str) -> UserError:
+    base = type(decoder).base.__name__  # the library's name for it
+    return UserError(f"{BASE_KEY}: got a {base}, which cannot be gated: {why}; {TAKES}")

@@ -1,0 +1,65 @@
+"""The constraint on trash-can experts: a Beta prior on r, the probability that stays with regular experts.
+
+B batch, T tokens, L layers, E regular experts, K trash experts.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from mygo.models.losses import AVERAGING, WHOLE, Part, token_mean
+
+EPS = 1e-6  # r is kept this far from 0 and 1, where a logarithm is not finite
+
+
+class ConstraintConfig(Protocol):
+    """What the constraint reads of a config. `num_experts_per_tok` is the k of top-k."""
+
+    trash_experts: int
+    num_experts_per_tok: int
+    trash_can_alpha: float
+    trash_can_beta: float
+    quality_loss_averaging: str
+
+
+def regular_mass(logits: Tensor, trash_experts: int, top_k: int) -> Tensor:
+    """r: the summed probability of the k likeliest *regular* experts, in a softmax over regular and trash experts.
+
+    Logits [..., E + K], the K trash experts last -> float32 [...]; k is at most E.
+    """
+    regular = torch.softmax(logits.float(), dim=-1)[..., : logits.shape[-1] - trash_experts]
+    return regular.topk(min(top_k, regular.shape[-1]), dim=-1).values.sum(-1)
+
+
+def beta_constraint(mass: Tensor, alpha: float, beta: float) -> Tensor:
+    """-((alpha - 1) log r + (beta - 1) log(1 - r)): minus the logarithm of a Beta(alpha, beta) density, but for its
+    constant. With alpha 1 and beta 2 it is -log(1 - r), and pulls probability to the trash.
+    """
+    kept, lost = mass.clamp(min=EPS), (1 - mass).clamp(min=EPS)
+    return -((alpha - 1) * kept.log() + (beta - 1) * lost.log())
+
+
+def constraint_loss(
+    routers: Sequence[Tensor], attention_mask: Tensor | None, rows: int, config: ConstraintConfig, part: Part = WHOLE
+) -> tuple[Tensor, Tensor]:
+    """The constraint of each token under the mask, averaged like the other per-token losses (sample_wise, token_wise;
+    additive over micro-batches: see `Part`), then over layers; and the mean of r of each layer.
+
+    `routers`: L logits [B * T, E + K] of B = `rows` samples; attention_mask [B, T] (None: no padding). Returns a scalar
+    with a gradient, and [L] without.
+    """
+    device = routers[-1].device  # layers may lie on several devices
+    part = part.to(device)
+    masses = [
+        regular_mass(layer.to(device), config.trash_experts, config.num_experts_per_tok).view(rows, -1)
+        for layer in routers
+    ]
+    mask_BT = (torch.ones_like(masses[0]) if attention_mask is None else attention_mask).bool().to(device)
+    average = AVERAGING[config.quality_loss_averaging]
+    losses = [
+        average(beta_constraint(mass, config.trash_can_alpha, config.trash_can_beta), mask_BT, part) for mass in masses
+    ]
+    ratios_L = torch.stack([token_mean(mass.detach(), mask_BT, part) for mass in masses])
+    return torch.stack(losses).mean(), ratios_L

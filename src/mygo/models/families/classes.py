@@ -1,0 +1,93 @@
+"""Classes of a family, made from those that the library has for a base.
+
+They are made when they are asked for: the library holds hundreds of decoders, whose files take seconds to import.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from huggingface_hub.dataclasses import strict
+from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
+from transformers.conversion_mapping import get_checkpoint_conversion_mapping, register_checkpoint_conversion_mapping
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING, MODEL_MAPPING
+
+from mygo.models.causal_lm import SelectorCausalLM, SelectorPreTrained
+
+
+@dataclass(frozen=True)
+class Classes:
+    """A config, a decoder, and that decoder with its output layer."""
+
+    config: type[PreTrainedConfig]
+    model: type[PreTrainedModel]
+    causal_lm: type[PreTrainedModel]
+
+
+class Decoder(SelectorPreTrained):
+    """Mixin before the class of a base's decoder: changes it once it is made."""
+
+    alter: ClassVar[Callable[[PreTrainedModel], None]]
+
+    def __init__(self, config: PreTrainedConfig) -> None:
+        super().__init__(config)
+        type(self).alter(self)
+        self.post_init()
+
+
+class WithDecoder(SelectorCausalLM):
+    """Mixin before the class of a base's causal LM: exchanges its decoder for the family's."""
+
+    decoder_class: ClassVar[type[PreTrainedModel]]
+
+    def __init__(self, config: PreTrainedConfig) -> None:
+        super().__init__(config)
+        setattr(self, self.base_model_prefix, type(self).decoder_class(config))
+        self.post_init()
+
+
+def base_classes(base_type: str) -> Classes:
+    """The library's own classes for a `model_type`. Raises `KeyError` where it has none for a causal LM."""
+    config = CONFIG_MAPPING[base_type]
+    return Classes(config, MODEL_MAPPING[config], MODEL_FOR_CAUSAL_LM_MAPPING[config])
+
+
+def make_classes(
+    model_type: str,
+    base_type: str,
+    settings: type[PreTrainedConfig],
+    causal_lm: type[WithDecoder],
+    alter: Callable[[Any], None],
+    recorded: Callable[[type[PreTrainedModel]], dict[str, Any]],
+) -> Classes:
+    """Classes of the name `model_type`, known to the auto classes from here on.
+
+    `settings` go before the base's config, `causal_lm` before its causal LM; `alter` changes the base's decoder, and
+    `recorded` says what the library is to record of it.
+    """
+    base, name = base_classes(base_type), "".join(word.capitalize() for word in model_type.split("_"))
+    config = strict(_made(f"{name}Config", (settings, base.config), model_type=model_type))
+    given = {"config_class": config, "_can_record_outputs": recorded(base.model)}
+    model = _made(f"{name}Model", (Decoder, base.model), base=base.model, alter=staticmethod(alter), **given)
+    lm = _made(f"{name}ForCausalLM", (causal_lm, base.causal_lm), base=base.causal_lm, decoder_class=model, **given)
+    AutoConfig.register(model_type, config, exist_ok=True)
+    AutoModel.register(config, model, exist_ok=True)
+    AutoModelForCausalLM.register(config, lm, exist_ok=True)
+    keep_weight_conversion(base_type, model, lm)
+    return Classes(config, model, lm)
+
+
+def keep_weight_conversion(base_type: str, *classes: type) -> None:
+    """Read and write checkpoints as the base does (MoE: one tensor per expert in files, fused ones in memory).
+
+    By class name: without it the experts of a base silently stay random.
+    """
+    mapping = get_checkpoint_conversion_mapping(base_type)
+    if mapping is not None:
+        for cls in classes:
+            register_checkpoint_conversion_mapping(cls.__name__, mapping, overwrite=True)
+
+
+def _made(name: str, bases: tuple[type, ...], **attributes: Any) -> Any:
+    return type(name, bases, {"__module__": __name__, **attributes})
