@@ -1,5 +1,5 @@
-"""Is a selector its base plus gates? Tensors are compared in memory or straight from the files; with the gates held
-open, logits too.
+"""Is a selector its base plus gates or trash rows? Tensors are compared in memory or straight from the files; with the
+gates held open, logits too.
 """
 
 import json
@@ -19,6 +19,7 @@ from transformers import PreTrainedModel
 from mygo.errors import UserError
 from mygo.models.gate import QualityGate
 from mygo.models.loading import GATE_PARTS
+from mygo.models.routers import TrashRouter
 
 OPEN = 40.0  # sigmoid(40) is 1 in float32
 LOGITS_TOLERANCE = 1e-5  # in float32: the same operations in the same order
@@ -72,8 +73,14 @@ def logits_difference(base: PreTrainedModel, selector: PreTrainedModel) -> float
 
 @contextmanager
 def gates_held_open(model: nn.Module) -> Iterator[None]:
-    """Within this context every good_ratio is 1."""
-    hooks = [gate.register_forward_hook(_open) for gate in model.modules() if isinstance(gate, QualityGate)]
+    """Within this context every good_ratio is 1, and no token chooses a trash-can expert."""
+    shut = {QualityGate: OPEN, TrashRouter: -torch.inf}
+    hooks = [
+        module.register_forward_hook(partial(_says, shut[kind]))
+        for module in model.modules()
+        for kind in shut
+        if isinstance(module, kind)
+    ]
     try:
         yield
     finally:
@@ -81,8 +88,8 @@ def gates_held_open(model: nn.Module) -> Iterator[None]:
             hook.remove()
 
 
-def _open(_gate: nn.Module, _args: object, score: Tensor) -> Tensor:
-    return torch.full_like(score, OPEN)
+def _says(value: float, _module: nn.Module, _args: object, out: Tensor) -> Tensor:
+    return torch.full_like(out, value)
 
 
 def base_folder(base: str, revision: str | None) -> Path:
@@ -115,7 +122,7 @@ def _difference(a: Tensor, b: Tensor) -> float:
 
 
 def _failure(what: str) -> UserError:
-    return UserError(f"convert: the selector is not its base plus gates: {what}")
+    return UserError(f"convert: the selector is not its base plus what its family adds: {what}")
 
 
 def _readers(state: Mapping[str, Tensor]) -> dict[str, Read]:

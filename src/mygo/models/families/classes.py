@@ -74,19 +74,20 @@ def make_classes(
     AutoConfig.register(model_type, config, exist_ok=True)
     AutoModel.register(config, model, exist_ok=True)
     AutoModelForCausalLM.register(config, lm, exist_ok=True)
-    keep_weight_conversion(base_type, model, lm)
+    keep_weight_conversion(base_type, [(base.model, model), (base.causal_lm, lm)])
     return Classes(config, model, lm)
 
 
-def keep_weight_conversion(base_type: str, *classes: type) -> None:
-    """Read and write checkpoints as the base does (MoE: one tensor per expert in files, fused ones in memory).
+def keep_weight_conversion(base_type: str, pairs: list[tuple[type, type]]) -> None:
+    """Read and write checkpoints of our classes as the base does with its own (MoE: one tensor per expert in files, fused
+    ones in memory): (base's class, ours) each.
 
     By class name: without it the experts of a base silently stay random.
     """
-    mapping = get_checkpoint_conversion_mapping(base_type)
-    if mapping is not None:
-        for cls in classes:
-            register_checkpoint_conversion_mapping(cls.__name__, mapping, overwrite=True)
+    for base, ours in pairs:
+        mapping = get_checkpoint_conversion_mapping(base.__name__) or get_checkpoint_conversion_mapping(base_type)
+        if mapping is not None:
+            register_checkpoint_conversion_mapping(ours.__name__, mapping, overwrite=True)
 
 
 def _made(name: str, bases: tuple[type, ...], **attributes: Any) -> Any:

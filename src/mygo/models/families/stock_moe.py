@@ -19,5 +19,5 @@ def stock_family(base_type: str) -> Classes:
     base = base_classes(base_type)
     given: dict[str, Any] = {"__module__": __name__, "base": base.causal_lm, "config_class": base.config}
     causal_lm = type(base.causal_lm.__name__, (SelectorCausalLM, base.causal_lm), given)
-    keep_weight_conversion(base_type, causal_lm)
+    keep_weight_conversion(base_type, [(base.causal_lm, causal_lm)])
     return Classes(base.config, base.model, causal_lm)
