@@ -7,8 +7,8 @@ import pytest
 from mygo.data.formats import FORMATS
 from mygo.data.mini_world.subjects import SUBJECTS
 from mygo.models.families import FAMILIES
-from mygo.models.gate import TRASH_EXPERTS
 from mygo.models.losses import AVERAGING, QUALITY_LOSSES
+from mygo.models.trash import TRASH_EXPERTS
 from mygo.params import ConvertParams, PrepareParams, QualityLossParams, SelectParams, choices
 from mygo.selection.scores import SCORES
 from mygo.selection.strategies import ORDERS, STRATEGIES

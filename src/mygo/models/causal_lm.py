@@ -20,6 +20,7 @@ from transformers.utils.output_capturing import OutputRecorder
 from mygo.models.config import GatedConfig
 from mygo.models.gate import GatedFeedForward, QualityGate
 from mygo.models.losses import Part, quality_loss
+from mygo.models.trash import begin_pass
 
 
 def record_gates(base: type[PreTrainedModel]) -> dict[str, Any]:
@@ -99,6 +100,7 @@ class GatedCausalLM(GatedPreTrained):
         `router_logits`; the counts are of the whole batch that this is a micro-batch of.
         """
         wanted = self.config.output_router_logits if output_router_logits is None else output_router_logits
+        begin_pass(self, attention_mask)
         out = self.model(
             input_ids=input_ids,
             attention_mask=attention_mask,
