@@ -19,7 +19,7 @@ from transformers.utils.output_capturing import OutputRecorder
 
 from mygo.models.config import GatedConfig
 from mygo.models.gate import GatedFeedForward, QualityGate
-from mygo.models.losses import Part, quality_loss
+from mygo.models.losses import Part, good_ratio_range, quality_loss
 from mygo.models.trash import begin_pass
 
 
@@ -36,7 +36,8 @@ class GatedCausalLMOutput(ModelOutput):
 
     With labels, detached and for logging: `lm_loss` (mean NLL of the predicted tokens, nats), `quality_loss`,
     `load_balancing_loss` (None unless enabled), all unweighted, and `good_ratio` [L], the mean over tokens. Where the
-    counts of a whole batch were handed in, each is what this micro-batch adds to the batch's value.
+    counts of a whole batch were handed in, each is what this micro-batch adds to the batch's value. With
+    `quality_loss_debug` also `good_ratio_range` [L, 2], the smallest and the largest of this micro-batch's tokens.
     """
 
     loss: Tensor | None = None
@@ -49,6 +50,7 @@ class GatedCausalLMOutput(ModelOutput):
     quality_loss: Tensor | None = None
     load_balancing_loss: Tensor | None = None
     good_ratio: Tensor | None = None
+    good_ratio_range: Tensor | None = None
 
 
 class GatedPreTrained(PreTrainedModel):
@@ -140,7 +142,7 @@ class GatedCausalLM(GatedPreTrained):
             share = (labels[:, 1:] != -100).sum().to(lm) / total
         quality, good_ratio_L = quality_loss(out["gate_scores"], attention_mask, self.config, Part(share, *counts))
         loss = lm + self.config.quality_loss_weight * quality.to(lm)
-        balance = None
+        balance, debug = None, self.config.quality_loss_debug
         if self.config.enable_load_balancing:
             balance = share * self._load_balancing_loss(out, attention_mask).to(lm)
             loss = loss + self.config.router_aux_loss_coef * balance
@@ -150,6 +152,7 @@ class GatedCausalLM(GatedPreTrained):
             "quality_loss": quality.detach(),
             "load_balancing_loss": None if balance is None else balance.detach(),
             "good_ratio": good_ratio_L,
+            "good_ratio_range": good_ratio_range(out["gate_scores"], attention_mask) if debug else None,
         }
 
     def _load_balancing_loss(self, out: ModelOutput, attention_mask: Tensor | None) -> Tensor:

@@ -6,7 +6,7 @@ world.
 
 from collections.abc import Callable, Iterator
 from functools import cache
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -118,14 +118,14 @@ class MeanExpert(nn.Module):
 
     trained: ClassVar[bool] = True
 
-    def __init__(self, experts: nn.Module) -> None:
+    def __init__(self, experts: Any) -> None:
         super().__init__()
         self.gate_up_proj = nn.Parameter(torch.zeros_like(experts.gate_up_proj[0]))  # [2I, D]
         self.down_proj = nn.Parameter(torch.zeros_like(experts.down_proj[0]))  # [D, I]
         self.act_fn = experts.act_fn
 
     @torch.no_grad()
-    def begin(self, experts: nn.Module) -> None:
+    def begin(self, experts: Any) -> None:
         """Take the mean over the experts, tensor by tensor: [E, 2I, D] and [E, D, I]."""
         self.gate_up_proj.copy_(experts.gate_up_proj.float().mean(0))
         self.down_proj.copy_(experts.down_proj.float().mean(0))
@@ -177,20 +177,20 @@ TRASH_EXPERTS: dict[str, Callable[[GatedConfig, nn.Module], nn.Module | None]] =
 }
 
 
-def blocks_with_trash(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """The blocks that hold a trash expert, with the expert's name, in layer order."""
+def trash_experts(model: nn.Module) -> Iterator[tuple[str, nn.Module, nn.Module]]:
+    """The trash experts that are modules, in layer order: name, block, expert."""
     for name, block in model.named_modules():
-        if isinstance(getattr(block, "trash_expert", None), nn.Module):
-            yield f"{name}.trash_expert" if name else "trash_expert", block
+        if isinstance(expert := getattr(block, "trash_expert", None), nn.Module):
+            yield f"{name}.trash_expert".lstrip("."), block, expert
 
 
 def trained_trash_parameters(model: nn.Module) -> list[str]:
     """Names of the parameters of trash experts that warm-up trains."""
     return [
         f"{name}.{parameter}"
-        for name, block in blocks_with_trash(model)
-        if getattr(block.trash_expert, "trained", False)
-        for parameter, _ in block.trash_expert.named_parameters()
+        for name, _, expert in trash_experts(model)
+        if getattr(expert, "trained", False)
+        for parameter, _ in expert.named_parameters()
     ]
 
 
@@ -198,23 +198,27 @@ def trash_buffers(model: nn.Module) -> dict[str, Tensor]:
     """What trash experts record while they train, by name."""
     return {
         f"{name}.{buffer}": tensor
-        for name, block in blocks_with_trash(model)
-        for buffer, tensor in block.trash_expert.named_buffers()
+        for name, _, expert in trash_experts(model)
+        for buffer, tensor in expert.named_buffers()
     }
 
 
 def begin_pass(model: nn.Module, mask: Tensor | None) -> None:
-    """Tell the trash experts that ask for it which tokens are padding. `mask` [B, T], 1 for tokens; None: no padding."""
-    for _, block in blocks_with_trash(model):
-        if isinstance(block.trash_expert, BatchNoiseExpert):
-            block.trash_expert.begin_pass(mask)
+    """In training, tell trash experts that ask for it which tokens are padding: `mask` [B, T], 1 for tokens; None: no
+    padding.
+    """
+    if not model.training:
+        return
+    for _, _, expert in trash_experts(model):
+        if isinstance(expert, BatchNoiseExpert):
+            expert.begin_pass(mask)
 
 
 def renew_trash_experts(model: nn.Module, config: GatedConfig, dtype: torch.dtype) -> None:
     """Build the trash experts once more, outside `from_pretrained`: there they begin without storage, lose what their
     class initialised, and the experts that one takes the mean of are not read yet.
     """
-    for _, block in list(blocks_with_trash(model)):
+    for _, block, _ in list(trash_experts(model)):
         expert = TRASH_EXPERTS[config.trash_expert_mode](config, block)
         assert expert is not None
         if isinstance(expert, MeanExpert):
