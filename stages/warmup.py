@@ -31,7 +31,7 @@ def main() -> None:
     )
     if runtime.is_main:
         write_metrics("metrics/warmup.json", report.metrics)
-        write_plot("plots/warmup/good_ratio.csv", report.good_ratio)
+        write_plot("plots/warmup/good_ratio.csv", report.good_ratio, ("step", "layer", "good_ratio"))
 
 
 if __name__ == "__main__":

@@ -7,11 +7,12 @@ import pytest
 from mygo.data.formats import FORMATS
 from mygo.data.mini_world.subjects import SUBJECTS
 from mygo.models.families import FAMILIES
-from mygo.models.gate import TRASH_EXPERTS
 from mygo.models.losses import AVERAGING, QUALITY_LOSSES
-from mygo.params import ConvertParams, PrepareParams, QualityLossParams, SelectParams, choices
+from mygo.models.trash import TRASH_EXPERTS
+from mygo.params import ConvertParams, PrepareParams, QualityLossParams, SelectParams, WarmupParams, choices
 from mygo.selection.scores import SCORES
 from mygo.selection.strategies import ORDERS, STRATEGIES
+from mygo.training.objectives import OBJECTIVES
 
 NOT_A_FORMAT = {"auto"}  # of a row is found by looking at it
 
@@ -26,6 +27,7 @@ NOT_A_FORMAT = {"auto"}  # of a row is found by looking at it
         (FAMILIES, choices.Family, ConvertParams, "family"),
         (TRASH_EXPERTS, choices.TrashExpertMode, ConvertParams, "trash_expert_mode"),
         (QUALITY_LOSSES, choices.QualityLossType, QualityLossParams, "type"),
+        (OBJECTIVES, choices.ObjectiveName, WarmupParams, "objective"),
         (AVERAGING, choices.Averaging, QualityLossParams, "averaging"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
@@ -40,7 +42,7 @@ def test_every_choice_belongs_to_a_registry_or_says_why_not():
     walked = {"ScoreName", "StrategyName", "Order", "RowFormat", "Family", "TrashExpertMode", "QualityLossType"}
     no_registry = {"Dtype", "Need", "Predict", "Tokens"}  # a switch in one place each
     stated = {name for name, value in vars(choices).items() if get_args(value)}
-    assert stated == walked | no_registry | {"Averaging"}
+    assert stated == walked | no_registry | {"Averaging", "ObjectiveName"}
 
 
 def test_what_is_said_of_models_and_scores_before_they_are_imported_is_so():

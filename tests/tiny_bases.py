@@ -90,6 +90,7 @@ def make_params():
             "revision": None,
             "trash_expert_mode": "zero",
             "trash_expert_module": None,
+            "trash_expert_rank": 8,
             "quality_gate_init_mean": 0.0,
             "quality_gate_init_std": 0.02,
             "dtype": "auto",

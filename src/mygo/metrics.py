@@ -28,14 +28,15 @@ def write_metrics(path: str | Path, values: Mapping[str, Any]) -> None:
     write_atomically(Path(path), text.encode())
 
 
-def write_plot(path: str | Path, rows: Sequence[Mapping[str, Any]]) -> None:
+def write_plot(path: str | Path, rows: Sequence[Mapping[str, Any]], columns: Sequence[str] = ()) -> None:
     """Write rows as CSV with a header, in the order of the first row's keys. Every row has exactly these columns.
 
-    Raises `UserError` as `write_metrics` does, and `ValueError` if a row has other columns or there is no row.
+    `columns` are those of a plot that may have no row. Raises `UserError` as `write_metrics` does, and `ValueError` if
+    a row has other columns, or there is neither a row nor a column.
     """
-    if not rows:
+    if not rows and not columns:
         raise ValueError(f"{path}: a plot takes at least one row")
-    names = list(rows[0])
+    names = list(columns or rows[0])
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(names)

@@ -206,7 +206,7 @@ def test_experts_run_grouped_by_default(bases):
         {"enable_load_balancing": 1},
     ],
 )
-@pytest.mark.parametrize("family", sorted(FAMILIES))
+@pytest.mark.parametrize("family", sorted(set(FAMILIES) - {"stock_moe"}))  # whose config is its base's
 def test_the_config_refuses_wrong_types_and_unknown_choices(family, wrong):
     with pytest.raises(StrictDataclassFieldValidationError):
         FAMILIES[family].config(**wrong)

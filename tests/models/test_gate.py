@@ -7,7 +7,8 @@ import torch
 
 from mygo.errors import UserError
 from mygo.models import freeze_all_but, from_base, routing_parameters
-from mygo.models.gate import NoiseExpert, blend, gated_blocks
+from mygo.models.gate import blend, gated_blocks
+from mygo.models.trash import NoiseExpert
 
 SCALE = """
 import torch

@@ -8,17 +8,9 @@ import torch
 from torch import nn
 
 from mygo.errors import UserError
-from mygo.models.gate import (
-    TRASH_EXPERTS,
-    GatedFeedForward,
-    NoiseExpert,
-    QualityGate,
-    blend,
-    custom_expert,
-    freeze_all_but,
-    gated_blocks,
-    routing_parameters,
-)
+from mygo.models.gate import QualityGate, add_gate, blend, freeze_all_but, gated_blocks, routing_parameters
+from mygo.models.gate import gated as gated_class
+from mygo.models.trash import NoiseExpert, custom_expert
 
 
 class Doubling(nn.Module):
@@ -30,18 +22,6 @@ class Doubling(nn.Module):
 
     def forward(self, x):
         return self.factor * x
-
-
-class GatedDoubling(GatedFeedForward, Doubling):
-    pass
-
-
-class Routed(GatedFeedForward, Doubling):
-    routing = ("quality_gate", "gate")
-
-    def __init__(self, config):
-        super().__init__(config)
-        self.gate = nn.Linear(2, 2, bias=False)
 
 
 class Constant(nn.Module):
@@ -58,7 +38,8 @@ def config(mode="zero", module=None):
 
 
 def gated(mode="zero", module=None):
-    block = GatedDoubling(config(mode, module))
+    block = Doubling(config(mode, module))
+    add_gate(block, config(mode, module))
     block.quality_gate.weight = nn.Parameter(torch.tensor([[math.log(3), 0.0]]))
     return block
 
@@ -80,7 +61,6 @@ def test_a_gated_block_is_the_block_in_the_share_of_its_gate():
 def test_trash_that_is_zero_computes_nothing():
     assert gated().trash_expert is None
     assert isinstance(gated("noise").trash_expert, NoiseExpert)
-    assert set(TRASH_EXPERTS) == {"zero", "noise", "custom"}
 
 
 def test_blend_keeps_the_dtype_of_the_block_and_every_gradient():
@@ -139,19 +119,44 @@ def test_a_custom_expert_is_built_from_the_config():
 
 @pytest.fixture
 def model():
-    return nn.ModuleDict({"a": GatedDoubling(config()), "plain": nn.Linear(2, 2), "b": Routed(config())})
+    return nn.ModuleDict({"a": gated(), "plain": nn.Linear(2, 2), "b": gated()})
 
 
-def test_gated_blocks_and_their_routing_are_found_in_order(model):
+def test_gated_blocks_and_their_gates_are_found_in_order(model):
     assert list(gated_blocks(model)) == ["a", "b"]
-    assert routing_parameters(model) == ["a.quality_gate.weight", "b.quality_gate.weight", "b.gate.weight"]
+    assert routing_parameters(model) == ["a.quality_gate.weight", "b.quality_gate.weight"]
+
+
+class Pair(Doubling):
+    def forward(self, x):
+        return self.factor * x, "router logits"
+
+
+def test_of_a_block_that_returns_more_the_rest_stays_as_it_is():
+    block = Pair(config())
+    add_gate(block, config())
+    nn.init.zeros_(block.quality_gate.weight)
+    out, rest = block(torch.tensor([[[1.0, 4.0]]]))
+    torch.testing.assert_close(out, torch.tensor([[[1.0, 4.0]]]))  # half of 2 x
+    assert rest == "router logits"
+
+
+def test_a_gate_leaves_the_block_and_the_names_of_its_parameters_as_they_were():
+    block = Doubling(config())
+    factor = block.factor
+    add_gate(block, config())
+    assert isinstance(block, Doubling)
+    assert block.factor is factor
+    assert [name for name, _ in block.named_parameters()] == ["factor", "quality_gate.weight"]
+    assert gated_class(Doubling) is type(block)
+    torch.testing.assert_close(block.whole(torch.ones(1, 1, 2)), torch.full((1, 1, 2), 2.0))
 
 
 def test_freezing_leaves_a_gradient_to_what_is_named_also_where_it_had_none(model):
     model.requires_grad_(False)
     model["plain"].requires_grad_(True)
-    freeze_all_but(model, ["b.gate.weight", "a.factor"])
-    assert {name for name, x in model.named_parameters() if x.requires_grad} == {"b.gate.weight", "a.factor"}
+    freeze_all_but(model, ["b.quality_gate.weight", "a.factor"])
+    assert {name for name, x in model.named_parameters() if x.requires_grad} == {"b.quality_gate.weight", "a.factor"}
     with pytest.raises(ValueError, match=r"^no such parameters: \['a\.weight', 'c'\]$"):
         freeze_all_but(model, ["c", "a.weight", "a.factor"])
-    assert {name for name, x in model.named_parameters() if x.requires_grad} == {"b.gate.weight", "a.factor"}
+    assert {name for name, x in model.named_parameters() if x.requires_grad} == {"b.quality_gate.weight", "a.factor"}

@@ -1,5 +1,6 @@
 """What is refused, and how: one sentence that names the key, what it got and what it takes."""
 
+import json
 import shutil
 
 import huggingface_hub.constants
@@ -9,6 +10,7 @@ from safetensors.torch import save_file
 
 from mygo.errors import UserError
 from mygo.models import from_base, load_base, load_selector
+from mygo.params.families import TAKES
 
 
 @pytest.fixture(autouse=True)
@@ -23,32 +25,52 @@ def refusal(function, *args, **kwargs) -> str:
     return str(error.value)
 
 
-TAKES = "takes an OLMoE (olmoe) base for select_moe, a Qwen3 (qwen3) base for quality_gate"
-
-
-@pytest.mark.parametrize(
-    ("family", "kind", "got"),
-    [
-        ("select_moe", "qwen3", "qwen3"),
-        ("select_moe", "qwen2", "qwen2"),
-        ("quality_gate", "qwen2", "qwen2"),
-        ("quality_gate", "olmoe", "olmoe"),
-    ],
-)
-def test_a_base_of_another_family_is_refused(bases, family, kind, got):
-    assert refusal(from_base, family, str(bases[kind])) == f"convert.base_model: got a model of type {got}; {TAKES}"
+@pytest.mark.parametrize("family", ["select_moe", "trash_can", "stock_moe"])
+@pytest.mark.parametrize("kind", ["qwen3", "qwen2"])
+def test_a_base_of_another_family_is_refused(bases, family, kind):
+    message = f"convert.base_model: got a model of type {kind} with convert.family={family}; {TAKES}"
+    assert refusal(from_base, family, str(bases[kind])) == message
 
 
 def test_the_family_is_checked_before_the_weights(bases, tmp_path):
     shutil.copy(bases["qwen2"] / "config.json", tmp_path)
-    assert "got a model of type qwen2" in refusal(from_base, "quality_gate", str(tmp_path))
+    assert "got a model of type qwen2" in refusal(from_base, "select_moe", str(tmp_path))
 
 
-def test_a_model_type_that_nobody_knows_is_refused_like_another_family(tmp_path):
+def test_a_model_type_that_nobody_knows_is_refused(tmp_path):
     (tmp_path / "config.json").write_text('{"model_type": "unheard_of", "auto_map": {"AutoConfig": "evil.Config"}}')
-    assert (
-        refusal(from_base, "select_moe", str(tmp_path))
-        == f"convert.base_model: got a model of type unheard_of; {TAKES}"
+    assert refusal(from_base, "quality_gate", str(tmp_path)) == (
+        "convert.base_model: got a model of type unheard_of, which transformers knows no causal language model of; "
+        f"{TAKES}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("config", "why"),
+    [
+        ({"model_type": "t5", "is_encoder_decoder": True}, "it has an encoder, and a selector is a decoder alone"),
+        (
+            {"model_type": "gemma3", "text_config": {}, "vision_config": {"x": 1}},
+            "it reads images beside text; take its text model alone",
+        ),
+        (
+            {"model_type": "csm", "text_config": {"x": 1}},
+            "its decoder is a part of a larger model; take its text model alone",
+        ),
+    ],
+)
+def test_what_is_not_one_decoder_over_text_is_refused_with_the_reason(tmp_path, config, why):
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    message = f"convert.base_model: got a model of type {config['model_type']}, which cannot be gated: {why}; {TAKES}"
+    assert refusal(from_base, "quality_gate", str(tmp_path)) == message
+
+
+def test_a_selector_is_no_base(case, tmp_path):
+    model = from_base(case.family, str(case.base))
+    model.save_pretrained(tmp_path)
+    assert refusal(from_base, "quality_gate", str(tmp_path)) == (
+        f"convert.base_model: got a model of type {model.config.model_type}, which is a selector of family "
+        f"{case.family} already; {TAKES}"
     )
 
 
@@ -108,7 +130,7 @@ def test_a_base_with_a_tensor_missing_or_left_over_is_refused(case, tmp_path, re
 
 def test_only_selectors_load_as_selectors(case, tmp_path):
     assert "run the convert and warmup stages first" in refusal(load_selector, tmp_path / "nothing")
-    assert "which has no quality gates" in refusal(load_selector, case.base)
+    assert "which is no selector" in refusal(load_selector, case.base)
     model = from_base(case.family, str(case.base))
     model.save_pretrained(tmp_path / "selector")
     assert type(load_selector(tmp_path / "selector")) is type(model)

@@ -8,7 +8,7 @@ import torch
 
 from mygo.errors import UserError
 from mygo.models.config import GatedConfig
-from mygo.models.losses import AVERAGING, QUALITY_LOSSES, Part, quality_loss
+from mygo.models.losses import AVERAGING, QUALITY_LOSSES, Part, good_ratio_range, quality_loss
 from mygo.params.choices import Averaging, QualityLossType
 
 CUSTOM = """
@@ -133,9 +133,12 @@ def test_a_bad_custom_loss_is_refused_by_its_key(function, message):
         loss_of([scores_of(GOOD)], MASK, quality_loss_type="custom", quality_loss_function=function)
 
 
-def test_debug_logs_the_loss_of_each_layer(caplog):
-    loss_of([scores_of([[0.25]])], None, quality_loss_debug=True)
-    assert "sigmoid quality loss by layer [0.25], mean good_ratio [0.25]" in caplog.text
+def test_the_range_of_good_ratios_leaves_padding_out():
+    layers = [scores_of([[0.2, 0.4], [0.9, 0.95]]), scores_of([[0.5, 0.3], [0.6, 0.1]])]
+    torch.testing.assert_close(good_ratio_range(layers, torch.tensor(MASK)), torch.tensor([[0.2, 0.9], [0.3, 0.6]]))
+    torch.testing.assert_close(good_ratio_range(layers, None), torch.tensor([[0.2, 0.95], [0.1, 0.6]]))
+    nothing = good_ratio_range(layers, torch.zeros(2, 2))
+    assert nothing.tolist() == [[math.inf, -math.inf]] * 2
 
 
 ROWS = [([[0.2, 0.4]], [[1, 1]]), ([[0.9, 0.7]], [[1, 0]])]  # GOOD and MASK, one sample at a time
@@ -197,8 +200,3 @@ def test_losses_are_computed_in_float32():
 def test_the_choices_are_the_losses_that_there_are():
     assert set(QUALITY_LOSSES) == set(get_args(QualityLossType))
     assert set(AVERAGING) == set(get_args(Averaging))
-
-
-def test_no_logging_unless_asked(caplog):
-    loss_of([scores_of([[0.25]])], None)
-    assert caplog.text == ""

@@ -18,7 +18,8 @@ from mygo.models.checkpoints import load_checkpoint
 from mygo.params import WarmupParams
 from mygo.runtime import Runtime, start_runtime
 from mygo.training.dataset import ConversationDataset, PadCollator, encoder_for, pad_token_id
-from mygo.training.objectives import WarmupTrainer, configure_losses
+from mygo.training.objectives.losses import configure_losses
+from mygo.training.objectives.published import WarmupTrainer
 from mygo.training.trainable import make_trainable
 from mygo.training.trainer import training_arguments
 

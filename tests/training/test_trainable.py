@@ -8,7 +8,7 @@ from mygo.errors import UserError
 from mygo.models.checkpoints import load_checkpoint
 from mygo.params import LoraParams
 from mygo.training.lora import lora_config
-from mygo.training.objectives import configure_losses
+from mygo.training.objectives.losses import configure_losses
 from mygo.training.trainable import make_trainable, merged_state, trained_names
 from tests.training.small_run import small_params
 

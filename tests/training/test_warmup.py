@@ -11,7 +11,7 @@ from mygo.errors import UserError
 from mygo.models.checkpoints import load_checkpoint
 from mygo.params import WarmupParams
 from mygo.runtime import Runtime
-from mygo.training.objectives import WarmupTrainer
+from mygo.training.objectives.published import WarmupTrainer
 from mygo.training.trainable import make_trainable, merged_state
 from mygo.training.warmup import warm_up
 

@@ -30,6 +30,7 @@ def convert(params: ConvertParams, seed: int, out: Path) -> dict[str, Any]:
             seed,
             trash_expert_mode=params.trash_expert_mode,
             trash_expert_module=params.trash_expert_module,
+            trash_expert_rank=params.trash_expert_rank,
             quality_gate_init_mean=params.quality_gate_init_mean,
             quality_gate_init_std=params.quality_gate_init_std,
         )

@@ -21,6 +21,7 @@ from mygo.models.gate import QualityGate
 from mygo.models.losses import Part
 from mygo.models.routers import TrashRouter, routers
 from mygo.models.terms import Term, total
+from mygo.models.trash import begin_pass
 
 
 @dataclass
@@ -30,7 +31,8 @@ class SelectorOutput(ModelOutput):
 
     With labels, detached and for logging: the family's terms of the loss by their names, unweighted (`lm_loss` is the
     mean NLL of the predicted tokens, nats), and `good_ratio` [L], the mean over tokens of the share that is not trash.
-    Where the counts of a whole batch were handed in, each is what this micro-batch adds to the batch's value.
+    Where the counts of a whole batch were handed in, each is what this micro-batch adds to the batch's value. With
+    `quality_loss_debug` also `good_ratio_range` [L, 2], the smallest and the largest of this micro-batch's tokens.
     """
 
     loss: Tensor | None = None
@@ -44,6 +46,7 @@ class SelectorOutput(ModelOutput):
     constraint_loss: Tensor | None = None
     load_balancing_loss: Tensor | None = None
     good_ratio: Tensor | None = None
+    good_ratio_range: Tensor | None = None
 
 
 class SelectorPreTrained(PreTrainedModel):
@@ -93,6 +96,7 @@ class SelectorCausalLM(SelectorPreTrained):
         """
         configured = getattr(self.config, "output_router_logits", False)
         wanted = configured if output_router_logits is None else output_router_logits
+        begin_pass(self, attention_mask)
         with decoder_heard(self.get_decoder(), self._flags(wanted, labels is not None)) as heard:
             out = super().forward(
                 input_ids=input_ids,
@@ -191,6 +195,10 @@ def _share(labels: Tensor, predicted: Tensor | int | None) -> Tensor:
 
 def _added_up(terms: dict[str, Term]) -> dict[str, Tensor]:
     """The loss and its parts, as fields of the output."""
-    ratios = [term.ratio_L for term in terms.values() if term.ratio_L is not None]
-    parts = {name: term.value.detach() for name, term in terms.items()}
-    return {"loss": total(terms), **parts, **({"good_ratio": ratios[0]} if ratios else {})}
+    parts: dict[str, Tensor] = {name: term.value.detach() for name, term in terms.items()}
+    for term in terms.values():
+        if term.ratio_L is not None:
+            parts["good_ratio"] = term.ratio_L
+        if term.range_L2 is not None:
+            parts["good_ratio_range"] = term.range_L2
+    return {"loss": total(terms), **parts}

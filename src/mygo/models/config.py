@@ -11,15 +11,17 @@ class GatedConfig(PreTrainedConfig):
     """Mixin before a base's config class. Decorate the subclass with `strict`, or wrong types pass.
 
     Gates start from N(quality_gate_init_mean, quality_gate_init_std). `trash_expert_module` (`package.module:Class`,
-    called with the config) belongs to `trash_expert_mode: custom`, `quality_loss_function` (`package.module:function`)
-    to `quality_loss_type: custom`. `quality_loss_debug` logs the parts of the loss at every step. The weight of the
-    load balancing loss is the base's own `router_aux_loss_coef`.
+    called with the config) belongs to `trash_expert_mode: custom`, `trash_expert_rank` to `low_rank`,
+    `quality_loss_function` (`package.module:function`) to `quality_loss_type: custom`. `quality_loss_debug` adds
+    `good_ratio_range` to the output, which warm-up logs at every step. The weight of the load balancing loss is the
+    base's own `router_aux_loss_coef`.
     """
 
     quality_gate_init_mean: float = 0.0
     quality_gate_init_std: float = 0.02
     trash_expert_mode: TrashExpertMode = "zero"
     trash_expert_module: str | None = None
+    trash_expert_rank: int = 8
     quality_loss_type: QualityLossType = "sigmoid"
     quality_loss_weight: float = 0.01
     quality_loss_averaging: Averaging = "sample_wise"

@@ -1,4 +1,4 @@
-"""The quality gate in front of a feed-forward block, and what a token gets in place of the block.
+"""The quality gate in front of a feed-forward block. What a token gets in place of the block is in `trash`.
 
 B batch, T tokens, D hidden.
 
@@ -7,17 +7,15 @@ B batch, T tokens, D hidden.
     y_t          = good_ratio_t * FFN(x_t) + (1 - good_ratio_t) * Trash(x_t)
 """
 
-from collections.abc import Callable
 from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from mygo.errors import UserError
 from mygo.models.config import GatedConfig
-from mygo.models.named import load_named
 from mygo.models.routers import routers
+from mygo.models.trash import TRASH_EXPERTS
 
 
 class QualityGate(nn.Linear):
@@ -25,43 +23,6 @@ class QualityGate(nn.Linear):
 
     def __init__(self, hidden_size: int) -> None:
         super().__init__(hidden_size, 1, bias=False)
-
-
-class NoiseExpert(nn.Module):
-    """Gaussian noise with the mean and standard deviation that the token's input has over its hidden dimension.
-
-    Fresh at every call in training. In evaluation one fixed draw serves all tokens, so that what a token gets does not
-    depend on what it is batched with.
-    """
-
-    def forward(self, x: Tensor) -> Tensor:
-        std, mean = torch.std_mean(x.detach().float(), dim=-1, keepdim=True)
-        noise = torch.randn_like(x, dtype=torch.float32) if self.training else _fixed_noise(x.shape[-1]).to(x.device)
-        return (mean + std * noise).to(x.dtype)
-
-
-@cache
-def _fixed_noise(size: int) -> Tensor:
-    """Of mean 0 and standard deviation 1 exactly."""
-    noise = torch.randn(size, generator=torch.Generator().manual_seed(0))
-    return (noise - noise.mean()) / noise.std()
-
-
-def custom_expert(config: GatedConfig) -> nn.Module:
-    """What `convert.trash_expert_module` names, built from the config. Raises `UserError` if that is not a module."""
-    key = "convert.trash_expert_module"
-    expert = load_named(config.trash_expert_module, key)
-    if not (isinstance(expert, type) and issubclass(expert, nn.Module)):
-        raise UserError(f"{key}: got {config.trash_expert_module!r}, which is not a torch.nn.Module class")
-    return expert(config)
-
-
-# None stands for zero: there is nothing to add, so nothing is computed.
-TRASH_EXPERTS: dict[str, Callable[[GatedConfig], nn.Module | None]] = {
-    "zero": lambda config: None,
-    "noise": lambda config: NoiseExpert(),
-    "custom": custom_expert,
-}
 
 
 def blend(score: Tensor, ffn: Tensor, trash: Tensor | None) -> Tensor:
@@ -106,7 +67,7 @@ def add_gate(block: nn.Module, config: GatedConfig) -> None:
     """Put a gate in front of a block, in its place: blocks are made from whatever their base makes them from."""
     block.__class__ = gated(type(block))
     block.quality_gate = QualityGate(config.hidden_size)  # pyright: ignore[reportAttributeAccessIssue]
-    block.trash_expert = TRASH_EXPERTS[config.trash_expert_mode](config)
+    block.trash_expert = TRASH_EXPERTS[config.trash_expert_mode](config, block)
 
 
 def gated_blocks(model: nn.Module) -> dict[str, GatedFeedForward]:

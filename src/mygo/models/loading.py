@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import PreTrainedConfig, PreTrainedModel
+from transformers import PreTrainedConfig
 from transformers.utils import logging
 
 from mygo.errors import UserError
 from mygo.models.base import BASE_KEY, load_with, read_config
 from mygo.models.families import FAMILIES, classes_of, why_not_made
 from mygo.models.families.classes import Classes
-from mygo.models.gate import custom_expert, gated_blocks
+from mygo.models.trash import renew_trash_experts
 from mygo.params.choices import Family
 from mygo.params.families import MARK
 
@@ -46,7 +46,7 @@ def from_base(
         model, info = load_with(
             classes.causal_lm, base, revision, dtype, BASE_KEY, config=config, output_loading_info=True
         )
-        _renew_custom_trash(model)
+        renew_trash_experts(model, config, model.dtype)  # after the gates, whose draws are the same for every mode
     missing = {key for key in info["missing_keys"] if not any(part in key for part in GATE_PARTS)}
     if missing or info["unexpected_keys"]:
         raise UserError(
@@ -76,15 +76,6 @@ def load_selector(path: str | Path, dtype: str | torch.dtype = "auto", **kwargs:
             "convert or warmup stage wrote"
         )
     return load_with(classes.causal_lm, str(path), None, dtype, str(path), **kwargs)
-
-
-def _renew_custom_trash(model: PreTrainedModel) -> None:
-    """Build custom trash experts once more, outside `from_pretrained`: there they begin without storage and lose what
-    their class initialised.
-    """
-    if getattr(model.config, "trash_expert_mode", None) == "custom":
-        for block in gated_blocks(model).values():
-            block.trash_expert = custom_expert(model.config).to(dtype=model.dtype, device=model.device)
 
 
 @contextmanager

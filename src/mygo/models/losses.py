@@ -5,7 +5,6 @@ changes nothing. Each loss is taken per layer, then averaged over layers. Varian
 terms (all but the two losses of moments) do not depend on how a batch is cut into micro-batches: see `Part`.
 """
 
-import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -15,8 +14,6 @@ from torch import Tensor
 from mygo.errors import UserError
 from mygo.models.config import GatedConfig
 from mygo.models.named import load_named
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -132,11 +129,20 @@ def quality_loss(
     loss_of = QUALITY_LOSSES[config.quality_loss_type]
     losses_L = torch.stack([loss_of(good, mask_BT, config, part) for good in goods_LBT])
     ratios_L = torch.stack([token_mean(good.detach(), mask_BT, part) for good in goods_LBT])
-    if config.quality_loss_debug:  # a warning, so that it shows without any logging set-up
-        logger.warning(
-            "%s quality loss by layer %s, mean good_ratio %s",
-            config.quality_loss_type,
-            losses_L.tolist(),
-            ratios_L.tolist(),
-        )
     return losses_L.mean(), ratios_L
+
+
+@torch.no_grad()
+def good_ratio_range(scores: Sequence[Tensor], attention_mask: Tensor | None) -> Tensor:
+    """The smallest and the largest good_ratio of each layer over the tokens under the mask.
+
+    scores: L raw scores [B, T, 1]; attention_mask [B, T] or None -> [L, 2]; (inf, -inf) if there are no tokens.
+    """
+    device = scores[-1].device
+    good_LBT = torch.stack([torch.sigmoid(score.float()).squeeze(-1).to(device) for score in scores])
+    padding_BT = torch.zeros_like(good_LBT[0], dtype=torch.bool)
+    if attention_mask is not None:
+        padding_BT = ~attention_mask.bool().to(device)
+    low_L = good_LBT.masked_fill(padding_BT, float("inf")).flatten(1).amin(1)
+    high_L = good_LBT.masked_fill(padding_BT, -float("inf")).flatten(1).amax(1)
+    return torch.stack([low_L, high_L], dim=1)

@@ -15,7 +15,7 @@ from mygo.errors import UserError
 
 # DVC wants a path for each key. Where there is nothing to watch it is one that the stage depends on anyway.
 BASE_FOLDER = "data/base"
-TRASH_EXPERTS = "src/mygo/models/gate.py"
+TRASH_EXPERTS = "src/mygo/models/trash.py"
 QUALITY_LOSSES = "src/mygo/models/losses.py"
 MADE = ("data/selector", "data/warmed")  # models that stages make
 WATCHED = {"convert": (), "collect": MADE, "finetune": ()}  # models that are deps anyway

@@ -1,4 +1,4 @@
 """Training workflows on Hugging Face's Trainer: warm-up of the selector's gates, LoRA fine-tuning of the target.
 
-The way of a sample: dataset -> trainer (objectives) -> saving; trainable and lora say what learns.
+The way of a sample: dataset -> objectives (on trainer) -> saving; trainable and lora say what learns.
 """

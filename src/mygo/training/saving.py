@@ -32,20 +32,23 @@ class SaveEveryEpoch(TrainerCallback):
     ) -> None:
         if not state.is_world_process_zero:
             return
-        model: PreTrainedModel = kwargs["model"]
         folder = self.folder / f"epoch_{round(state.epoch or 0)}"
-        tensors = merged_state(model, self.dtype)
-        if self.params.save == "complete":
-            save_checkpoint(model, tensors, self.tokenizer, folder)
-        else:
-            trained = set(trained_names(model))
-            save_trained_only(
-                model,
-                {name: x for name, x in tensors.items() if name in trained},
-                self.tokenizer,
-                folder,
-                "../../selector",
-            )
+        save_epoch(kwargs["model"], self.tokenizer, folder, self.params, self.dtype)
+
+
+def save_epoch(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path, params: WarmupParams, dtype: torch.dtype
+) -> None:
+    """A checkpoint as `warmup.save` asks for: complete, or with what has a gradient (and what trash experts record)
+    alone.
+    """
+    tensors = merged_state(model, dtype)
+    if params.save == "complete":
+        save_checkpoint(model, tensors, tokenizer, folder)
+    else:
+        trained = set(trained_names(model))
+        kept = {name: tensor for name, tensor in tensors.items() if name in trained}
+        save_trained_only(model, kept, tokenizer, folder, "../../selector")
 
 
 def write_digests(folder: Path) -> None:

@@ -20,7 +20,7 @@ from mygo.models.causal_lm import has_router
 from mygo.models.config import GatedConfig
 from mygo.models.families.classes import Classes, WithDecoder, make_classes
 from mygo.models.gate import QualityGate, add_gate, gated_blocks
-from mygo.models.losses import Part, quality_loss
+from mygo.models.losses import Part, good_ratio_range, quality_loss
 from mygo.models.terms import Term
 from mygo.params.families import TAKES, selector_type
 
@@ -38,8 +38,10 @@ class GatedCausalLM(WithDecoder):
     ) -> dict[str, Term]:
         """The quality loss of the gates besides."""
         quality, ratio_L = quality_loss(said["gate_scores"], attention_mask, self.config, part)
+        debug = self.config.quality_loss_debug
+        range_L2 = good_ratio_range(said["gate_scores"], attention_mask) if debug else None
         terms = super().loss_terms(said, logits, labels, attention_mask, part, **kwargs)
-        return terms | {"quality_loss": Term(quality, self.config.quality_loss_weight, ratio_L)}
+        return terms | {"quality_loss": Term(quality, self.config.quality_loss_weight, ratio_L, range_L2)}
 
     def _flags(self, wanted: bool, trains: bool) -> dict[str, bool]:
         return super()._flags(wanted, trains) | {"output_gate_scores": wanted or trains}

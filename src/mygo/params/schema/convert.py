@@ -1,7 +1,7 @@
 """The section `convert`: which selector is made of which base."""
 
 from mygo.params.choices import Dtype, Family, TrashExpertMode
-from mygo.params.schema.fields import NotNegative, Place, Section
+from mygo.params.schema.fields import Count, NotNegative, Place, Section
 
 
 class ConvertParams(Section):
@@ -10,6 +10,7 @@ class ConvertParams(Section):
     revision: str | None
     trash_expert_mode: TrashExpertMode
     trash_expert_module: Place | None
+    trash_expert_rank: Count
     quality_gate_init_mean: float
     quality_gate_init_std: NotNegative
     dtype: Dtype

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from mygo.params.choices import Averaging, Dtype, Predict, QualityLossType
+from mygo.params.choices import Averaging, Dtype, ObjectiveName, Predict, QualityLossType
 from mygo.params.schema.fields import Chance, Count, NotNegative, Place, Positive, Section
 
 
@@ -22,6 +22,9 @@ class QualityLossParams(Section):
     w_mean: NotNegative
     w_var: NotNegative
     lambda_var: NotNegative
+    trash_can_alpha: Positive
+    trash_can_beta: Positive
+    debug: bool
 
 
 class LoraParams(Section):
@@ -62,6 +65,7 @@ class TrainingParams(Section):
 
 
 class WarmupParams(TrainingParams):
+    objective: ObjectiveName
     trainable: Literal["full_rank", "lora"]
     save: Literal["complete", "trained_only"]
     load_balancing_weight: NotNegative
