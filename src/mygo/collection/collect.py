@@ -28,7 +28,7 @@ from mygo.data.encoding import Encoded, Encoder
 from mygo.data.pool import count_rows, iter_batches
 from mygo.data.records import from_records
 from mygo.errors import UserError, shown
-from mygo.models.base_weights import BaseWeights
+from mygo.models.base_weights import BaseWeights, is_changed
 from mygo.params import CollectParams
 from mygo.runtime import Runtime
 from mygo.scoring.engine import Engine
@@ -102,10 +102,10 @@ def load_engine(
     row_size = row_size if claims is None else agree_on_row_size(claims, row_size)
     base = None if grader.base is None else BaseWeights.of(model, grader.base)
     engine = Engine(model, params.max_length, row_size, "collect", base)
-    if engine.gated and base is None and (params.base_nll or params.answer_alone):
+    if is_changed(model) and base is None and (params.base_nll or params.answer_alone):
         raise UserError(
-            f"collect.base_model: got {shown(grader.name)}, which has gates; takes a model without, or null, or "
-            "collect.base_nll=false and collect.answer_alone=false"
+            f"collect.base_model: got {shown(grader.name)}, a selector, whose base is not known; takes a plain model, or "
+            "null, or collect.base_nll=false and collect.answer_alone=false"
         )
     return engine, Encoder(grader.tokenizer(), params.max_length)
 

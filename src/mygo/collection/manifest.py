@@ -6,34 +6,56 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mygo.params import CollectParams
+from mygo.params.families import family_of
 from mygo.workdir import FINGERPRINT_FILE, write_atomically
 
 MANIFEST_FILE = "manifest.json"
+ROUTERS = ("router_layers", "experts", "experts_per_token", "trash_experts")
+
+
+RECORDED = {"gates": "gate_mean", "routers": "router_probs", "hidden": "hidden_mean"}  # the column that shows it
 
 
 def write_manifest(
-    work: Path, files: list[Path], config: Any, params: CollectParams, fingerprint: dict[str, Any]
+    work: Path, files: list[Path], config: Any, params: CollectParams, fingerprint: dict[str, Any], *, warmed: bool
 ) -> None:
-    """Write `manifest.json`; the fingerprint moves into it. `config` is that of the model."""
+    """Write `manifest.json`; the fingerprint moves into it. `config` is that of the model.
+
+    `layers` are those of the per-layer columns: all that have a gate, else all that have a router. `router_layers` times
+    (`experts` + `trash_experts`) is the width of the columns of routers, trash experts last. `selector`: `nll` is of a
+    selector, the base's own is in `base_nll`.
+    """
     schema = pq.read_schema(files[0])
-    gated = "gate_mean" in schema.names
-    layers = schema.field("gate_mean").type.list_size if gated else config.num_hidden_layers
+    recorded = [name for name, column in RECORDED.items() if column in schema.names]
+    routers = _routers(schema, config) if "routers" in recorded else dict.fromkeys(ROUTERS, 0)
+    gated = schema.field("gate_mean").type.list_size if "gates" in recorded else 0
     manifest = {
         "fingerprint": fingerprint,
-        "layers": layers,
-        "experts": schema.field("router_probs").type.list_size // layers if "router_probs" in schema.names else 0,
+        "layers": gated or routers["router_layers"] or config.num_hidden_layers,
         "hidden": config.hidden_size,
-        "gated": gated,
+        "records": recorded,
+        "selector": warmed or family_of(config.to_dict()) is not None,
         "tokens": params.tokens,
         "answer_alone": params.answer_alone,
         "base_nll": "base_nll" in schema.names,
         "shards": [{"file": file.name, "rows": pq.read_metadata(file).num_rows} for file in files],
     }
-    write_atomically(work / MANIFEST_FILE, json.dumps(manifest, indent=1, sort_keys=True).encode() + b"\n")
+    write_atomically(
+        work / MANIFEST_FILE, json.dumps(manifest | routers, indent=1, sort_keys=True).encode() + b"\n"
+    )
     (work / FINGERPRINT_FILE).unlink(missing_ok=True)  # gone where a run died between here and publishing
+
+
+def _routers(schema: pa.Schema, config: Any) -> dict[str, int]:
+    """How many there are, what each of them chooses among, and how many of these are chosen."""
+    trash = getattr(config, "trash_experts", None) or 0
+    experts = config.num_experts
+    width = schema.field("router_probs").type.list_size
+    return dict(zip(ROUTERS, (width // (experts + trash), experts, config.num_experts_per_tok, trash), strict=True))
 
 
 def published_from(fingerprint: dict[str, Any], out: Path) -> bool:

@@ -28,6 +28,7 @@ POOLED = {
     "gate_weighted_answer": "gate_weighted_answer_SL",
     "router_probs": "router_probs_S",
     "router_logits": "router_logits_S",
+    "trash_mass": "trash_mass_S",
     "hidden_mean": "hidden_mean_SD",
 }
 

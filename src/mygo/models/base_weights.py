@@ -67,7 +67,7 @@ class BaseWeights:
 @contextmanager
 def base_blocks(model: nn.Module) -> Iterator[None]:
     """Within the block every feed-forward block is the base's, whole; gates and trash are not run."""
-    blocks = [module for module in model.modules() if hasattr(module, "whole")]
+    blocks = _changed_blocks(model)
     for block in blocks:
         block.forward = MethodType(_whole, block)
     try:
@@ -75,6 +75,15 @@ def base_blocks(model: nn.Module) -> Iterator[None]:
     finally:
         for block in blocks:
             del block.forward  # the class's own again
+
+
+def is_changed(model: nn.Module) -> bool:
+    """Whether a model computes otherwise than a base, with gates or with trash."""
+    return bool(_changed_blocks(model))
+
+
+def _changed_blocks(model: nn.Module) -> list[nn.Module]:
+    return [module for module in model.modules() if hasattr(module, "whole")]
 
 
 def _whole(block: Any, x: Tensor) -> Any:

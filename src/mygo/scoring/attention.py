@@ -119,6 +119,8 @@ def why_not_packed(model: PreTrainedModel, max_length: int) -> str | None:
         return "its attention cannot be replaced"
     if others := sorted(kinds - {"full_attention", "sliding_attention"}):
         return f"it has layers of another kind than attention ({', '.join(others)})"
+    if getattr(config, "attn_logit_softcapping", None) is not None:
+        return "its attention caps its logits"
     if window is not None and window < max_length and (not kinds or "sliding_attention" in kinds):
         return f"its sliding window of {window} tokens is shorter than samples of up to {max_length} tokens"
     return None

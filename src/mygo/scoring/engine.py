@@ -1,11 +1,11 @@
-"""Scoring with any causal language model, with gates or without: rows, memory, and copies that do not stall the
+"""Scoring with any causal language model, a selector or not: rows, memory, and copies that do not stall the
 device.
 """
 
 import gc
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import torch
 from accelerate.utils.memory import should_reduce_batch_size
@@ -13,7 +13,8 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from mygo.errors import UserError
-from mygo.models.base_weights import BaseWeights
+from mygo.models.base_weights import BaseWeights, is_changed
+from mygo.models.recording import NOTHING, records
 from mygo.scoring.attention import NAME, why_not_packed
 from mygo.scoring.cpu.experts import use_cpu_experts
 from mygo.scoring.cpu.kernels import CpuKernels
@@ -32,7 +33,8 @@ class SampleTooLarge(UserError):
 class Engine:
     """Packed scoring where the model allows it, else padded; `row_size` says how many tokens a row holds.
 
-    `section` of the parameters is what messages begin with. `base` is what a model with gates needs for `as_base`.
+    `section` of the parameters is what messages begin with. `base` is what a selector needs for `as_base`. `says`
+    is what is recorded of the model.
     """
 
     def __init__(
@@ -48,7 +50,7 @@ class Engine:
         self.row_size = row_size
         self.section = section
         self.base = base
-        self.gated = "gate_scores" in (model.get_decoder()._can_record_outputs or {})
+        self.says = records(model)
         self.attention = str(model.config._attn_implementation)  # the library's own
         self.experts = model.config._experts_implementation
         use_cpu_experts(model)
@@ -62,19 +64,16 @@ class Engine:
 
     @contextmanager
     def as_base(self) -> Iterator[None]:
-        """Within the block a model with gates computes, and is scored, as its base: see `BaseWeights`. A model without
-        gates is its own base.
+        """Within the block the model computes, and is scored, as its base, and nothing but the NLL is recorded: see
+        `BaseWeights`. A plain model is its own base.
         """
-        if not self.gated:
-            yield
-            return
-        assert self.base is not None
-        self.gated = False
+        says, self.says = self.says, NOTHING
+        assert self.base is not None or not is_changed(self.model)
         try:
-            with self.base.in_use():
+            with self.base.in_use() if self.base is not None else nullcontext():
                 yield
         finally:
-            self.gated = True
+            self.says = says
 
     @contextmanager
     def library(self) -> Iterator[None]:
@@ -137,11 +136,11 @@ class Engine:
 
     def _compare(self, texts: list[Text]) -> float:
         """Also of the base where it is scored: that goes the same way, so the texts of the pool will do."""
-        worst = check_one_by_one(self.model, texts, self.score, self.library, gated=self.gated)
+        worst = check_one_by_one(self.model, texts, self.score, self.library, self.says)
         if self.base is None:
             return worst
         with self.as_base():
-            return max(worst, check_one_by_one(self.model, texts[1:], self.score, self.library, gated=False))
+            return max(worst, check_one_by_one(self.model, texts[1:], self.score, self.library, self.says))
 
     def score(
         self,
@@ -182,7 +181,7 @@ class Engine:
     def _try_row(self, samples: list[Tensor], answers: list[Tensor]) -> RowStatistics | None:
         """None if memory ran out."""
         try:
-            return score_row(self.model, samples, answers, gated=self.gated, packed=self.packed).start_copy()
+            return score_row(self.model, samples, answers, says=self.says, packed=self.packed).start_copy()
         except RuntimeError as error:
             if not should_reduce_batch_size(error):
                 raise

@@ -1,7 +1,7 @@
 """What a model says of one sample by its own forward, and the statistics of that by plain formulas: what `score_row` is
 held against.
 
-T tokens of the sample, L layers, E experts, D hidden, V vocabulary.
+T tokens of the sample, L layers (of routers: those that have one), E experts (trash experts last), D hidden, V vocabulary.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,6 +15,8 @@ from torch.nn.functional import cross_entropy, linear
 from transformers import PreTrainedModel
 
 from mygo.models.gate import gated_blocks
+from mygo.models.recording import Records
+from mygo.models.routers import router_map, routers
 
 LOGITS = 2**29  # of one forward at most: 2 GiB in float32
 LOGITS_AT_ONCE = 2**26  # made float32 for their cross entropy
@@ -47,24 +49,23 @@ class Expected:
 
 
 @torch.inference_mode()
-def score_alone(model: PreTrainedModel, ids_T: Tensor, *, gated: bool) -> Alone:
+def score_alone(model: PreTrainedModel, ids_T: Tensor, says: Records) -> Alone:
     """One forward without cache, mask, positions or neighbours; more than one only where all logits would not fit."""
     head = cast(nn.Module, model.get_output_embeddings())
-    blocks = list(gated_blocks(model).values()) if gated else []
-    gates = [block.get_submodule("quality_gate") for block in blocks]
-    routers = [block.get_submodule(name) for block in blocks for name in block.routing if name != "quality_gate"]
+    gates = [block.get_submodule("quality_gate") for block in gated_blocks(model).values()] if says.gates else []
+    routed = list(routers(model).values()) if says.routers else []
     ids_T = ids_T.to(model.device)
     spread_T = torch.linspace(0, model.config.get_text_config().vocab_size - 1, len(ids_T)).round().long().to(ids_T)
     targets_2T = torch.stack([ids_T.roll(-1), spread_T])
-    with inputs_of([head, *gates, *routers]) as heard:
+    with inputs_of([head, *gates, *routed]) as heard:
         nll_2T = torch.cat([_nll(logits, targets) for logits, targets in _logits(model, ids_T, targets_2T)], dim=1)
     return Alone(
         nll_2T[0, :-1],
         torch.cat([x.reshape(-1, x.shape[-1]) for x in heard[head]]),
         spread_T,
         nll_2T[1],
-        torch.stack([_outputs(gate, heard)[:, 0] for gate in gates]) if gates else None,
-        torch.stack([_outputs(router, heard) for router in routers]) if routers else None,
+        torch.stack([_outputs(gate, heard, gate.get_parameter("weight"))[:, 0] for gate in gates]) if gates else None,
+        torch.stack([_outputs(router, heard, *router_map(router)) for router in routed]) if routed else None,
     )
 
 
@@ -101,13 +102,15 @@ def _nll(logits_TV: Tensor, targets_2T: Tensor) -> Tensor:
     return torch.cat(parts, dim=1)
 
 
-def _outputs(module: nn.Module, heard: dict[nn.Module, list[Tensor]]) -> Tensor:
-    """[T, outputs] in float32 of a linear map without bias, as gates and routers are."""
+def _outputs(
+    module: nn.Module, heard: dict[nn.Module, list[Tensor]], weight: Tensor, bias: Tensor | None = None
+) -> Tensor:
+    """[T, outputs] in float32 of a linear map, as gates and routers are."""
     x = heard[module][-1]
-    return linear(x.reshape(-1, x.shape[-1]).float(), module.get_parameter("weight").float())
+    return linear(x.reshape(-1, x.shape[-1]).float(), weight.float(), None if bias is None else bias.float())
 
 
-def expected_statistics(alone: Alone, answer_T: Tensor) -> dict[str, Expected]:
+def expected_statistics(alone: Alone, answer_T: Tensor, says: Records) -> dict[str, Expected]:
     """By the names of `RowStatistics`, those that there are."""
     answer_T = answer_T[1:].to(alone.nll_T.device)
     everything_T = torch.ones_like(answer_T)
@@ -125,10 +128,19 @@ def expected_statistics(alone: Alone, answer_T: Tensor) -> dict[str, Expected]:
         tokens = probs_LTE.shape[1]
         found["router_logits_S"] = Expected(alone.routers_LTE.mean(1), _size(alone.routers_LTE), tokens)
         found["router_probs_S"] = Expected(probs_LTE.mean(1), _size(probs_LTE - uniform), tokens)
-    elif alone.gates_LT is not None:
+        if says.trash_experts:
+            mass_LT = _regular_mass(probs_LTE, says)
+            found["trash_mass_S"] = Expected(mass_LT.mean(1, keepdim=True), _size(mass_LT), tokens)
+    if says.hidden:
         hidden_TD = alone.hidden_TD.float()
         found["hidden_mean_SD"] = Expected(hidden_TD.mean(0)[None], _size(hidden_TD[None]), len(hidden_TD))
     return found
+
+
+def _regular_mass(probs_LTE: Tensor, says: Records) -> Tensor:
+    """r of each layer and token: the largest probabilities among the experts before the trash, as many as are chosen."""
+    regular = probs_LTE[..., : probs_LTE.shape[-1] - says.trash_experts]
+    return regular.sort(dim=-1, descending=True).values[..., : says.experts_per_token].sum(-1)
 
 
 def _good_ratios(name: str, gates_LT: Tensor, nll_T: Tensor, kept_T: Tensor) -> dict[str, Expected]:

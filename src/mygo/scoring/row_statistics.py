@@ -1,6 +1,7 @@
 """The forward pass over one row of samples and the reduction of what it says to one line per sample.
 
-S samples of the row, N tokens, M = N - S predicted tokens, T tokens of the longest, L layers, E experts, D hidden, V
+S samples of the row, N tokens, M = N - S predicted tokens, T tokens of the longest, L layers (of routers: those that have
+one), E experts (trash experts last), D hidden, V
 vocabulary.
 """
 
@@ -13,8 +14,10 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel
 
+from mygo.models.constraint import regular_mass
+from mygo.models.recording import Records
 from mygo.scoring.attention import Segments
-from mygo.scoring.nll import tiled_nll
+from mygo.scoring.nll import finish_of, tiled_nll
 from mygo.scoring.segments import segment_softmax, segment_sum
 
 
@@ -37,7 +40,8 @@ class RowStatistics:
     gate_weighted_answer_SL: Tensor | None
     router_probs_S: Tensor | None  # [S, L * E], mean over all tokens, the first one too, of softmax(router logits)
     router_logits_S: Tensor | None  # [S, L * E], mean over all tokens
-    hidden_mean_SD: Tensor | None  # dense families only: last hidden state, mean over all tokens
+    trash_mass_S: Tensor | None  # [S, L], mean over all tokens of r, the probability that stays with regular experts
+    hidden_mean_SD: Tensor | None  # of gates without routers: last hidden state, mean over all tokens
 
     def one_by_one(self, lengths: Sequence[int]) -> Iterator["RowStatistics"]:
         """The same of each sample alone, given their lengths."""
@@ -71,12 +75,13 @@ def _to(x: Tensor, device: torch.device) -> Tensor:
 
 @torch.inference_mode()
 def score_row(
-    model: PreTrainedModel, samples: Sequence[Tensor], answers: Sequence[Tensor], *, gated: bool, packed: bool = True
+    model: PreTrainedModel, samples: Sequence[Tensor], answers: Sequence[Tensor], *, says: Records, packed: bool = True
 ) -> RowStatistics:
     """Run `model` over a row of samples and reduce on the device.
 
     `samples` are int64 ids [T], `answers` bool [T], on the CPU. Packed (attention `mygo_packed`) they lie end to end,
     positions restart in every sample, and there is neither cache nor mask; otherwise they are padded to the longest.
+    `says`: what is recorded of the model beside its NLL.
     """
     device = model.device
     lengths = [len(sample) for sample in samples]
@@ -85,13 +90,13 @@ def score_row(
     positions_N = torch.cat([torch.arange(length) for length in lengths])
     later_M = _to(positions_N.nonzero()[:, 0], device)  # every token but the first; found on the CPU: no GPU waits
     answered, answered_S = _answer_tokens(answers)
-    flags = {"output_gate_scores": True, "output_router_logits": True} if gated else {}
     features = (
-        _run_packed(model, ids_N, _to(positions_N, device), lengths, flags)
+        _run_packed(model, ids_N, _to(positions_N, device), lengths, says.flags())
         if packed
-        else _run_padded(model, samples, flags)
+        else _run_padded(model, samples, says.flags())
     )
-    nll_M = tiled_nll(features.hidden_ND[later_M - 1], ids_N[later_M], cast(nn.Linear, model.get_output_embeddings()))
+    head, finish = cast(nn.Linear, model.get_output_embeddings()), finish_of(model.config.get_text_config())
+    nll_M = tiled_nll(features.hidden_ND[later_M - 1], ids_N[later_M], head, finish)
     answer_A, answer_S = _to(answered, device), _to(answered_S, device)
     predicted, answer = Tokens(nll_M, later_M, lengths_S - 1), Tokens(nll_M[answer_A], later_M[answer_A], answer_S)
     gate_LN = features.gate_LN
@@ -106,9 +111,8 @@ def score_row(
         gate_mean_answer_SL=answer.gate_mean(good_NL),
         gate_weighted_answer_SL=answer.gate_weighted(good_NL),
         **_router_means(features.routers, lengths_S),
-        hidden_mean_SD=segment_sum(features.hidden_ND.float(), lengths_S) / lengths_S[:, None]
-        if gated and not features.routers
-        else None,
+        trash_mass_S=_trash_mass(features.routers, says, lengths_S),
+        hidden_mean_SD=segment_sum(features.hidden_ND.float(), lengths_S) / lengths_S[:, None] if says.hidden else None,
     )
 
 
@@ -167,7 +171,7 @@ def _run_packed(
         segments=segments,
         **flags,
     )
-    return Features(out.last_hidden_state[0], _stack(out, flags), list(out.get("router_logits") or []) if flags else [])
+    return Features(out.last_hidden_state[0], _stack(out), list(out.get("router_logits") or []))
 
 
 def _run_padded(model: PreTrainedModel, samples: Sequence[Tensor], flags: dict[str, bool]) -> Features:
@@ -178,17 +182,18 @@ def _run_padded(model: PreTrainedModel, samples: Sequence[Tensor], flags: dict[s
     kept_N = _to(valid_ST.flatten().nonzero()[:, 0], model.device)
     mask = _to(valid_ST.long(), model.device) if len(samples) > 1 else None
     out = model.get_decoder()(input_ids=_to(ids_ST, model.device), attention_mask=mask, use_cache=False, **flags)
-    gate_LN = _stack(out, flags)
+    gate_LN = _stack(out)
     return Features(
         out.last_hidden_state.flatten(0, 1)[kept_N],
         None if gate_LN is None else gate_LN[:, kept_N],
-        [layer[kept_N] for layer in out.get("router_logits") or []] if flags else [],
+        [layer[kept_N] for layer in out.get("router_logits") or []],
     )
 
 
-def _stack(out: Any, flags: dict[str, bool]) -> Tensor | None:
-    """The gates' logits of all layers in float32 [L, S * T]."""
-    return torch.stack([score.flatten().float() for score in out["gate_scores"]]) if flags else None
+def _stack(out: Any) -> Tensor | None:
+    """The gates' logits of all layers in float32 [L, S * T], where they were asked for."""
+    scores = out.get("gate_scores")
+    return torch.stack([score.flatten().float() for score in scores]) if scores else None
 
 
 def _router_means(routers: list[Tensor], lengths_S: Tensor) -> dict[str, Tensor | None]:
@@ -198,3 +203,13 @@ def _router_means(routers: list[Tensor], lengths_S: Tensor) -> dict[str, Tensor 
     logits = [segment_sum(layer.float(), lengths_S) / lengths_S[:, None] for layer in routers]
     probs = [segment_sum(torch.softmax(layer.float(), dim=-1), lengths_S) / lengths_S[:, None] for layer in routers]
     return {"router_probs_S": torch.cat(probs, dim=1), "router_logits_S": torch.cat(logits, dim=1)}
+
+
+def _trash_mass(routers: list[Tensor], says: Records, lengths_S: Tensor) -> Tensor | None:
+    """Means over all tokens of r, layer by layer [S, L], where the routers have trash experts."""
+    if not says.trash_experts:
+        return None
+    masses_NL = torch.stack(
+        [regular_mass(layer, says.trash_experts, says.experts_per_token) for layer in routers], dim=1
+    )
+    return segment_sum(masses_NL, lengths_S) / lengths_S[:, None]

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from mygo.errors import UserError
-from mygo.scoring.nll import tiled_nll
+from mygo.models.recording import Records
+from mygo.scoring.nll import finish_of, tiled_nll
 from mygo.scoring.one_by_one import Alone, Expected, expected_statistics, score_alone
 from mygo.scoring.row_statistics import RowStatistics
 
@@ -107,10 +108,10 @@ def check_one_by_one(
     texts: Sequence[Text],
     score: Callable[[list[Tensor], list[Tensor]], Sequence[tuple[list[int], RowStatistics]]],
     library: Callable[[], AbstractContextManager[None]],
-    *,
-    gated: bool,
+    says: Records,
 ) -> float:
-    """Compare what `score` says of the texts in rows with the model's own forward of each, within `library`.
+    """Compare what `score` says of the texts in rows, which should be what `says` names, with the model's own forward of
+    each, within `library`.
 
     Returns the largest difference as a share of what is allowed. Raises `UserError` if that is more than 1.
     """
@@ -123,8 +124,8 @@ def check_one_by_one(
     for members, row in rows:
         for i, found in zip(members, row.one_by_one([len(ids[i]) for i in members]), strict=True):
             with library():
-                alone = score_alone(model, ids[i], gated=gated)
-            worst = max(worst, *_differences(model, found, alone, answers[i]), key=lambda difference: difference.share)
+                alone = score_alone(model, ids[i], says)
+            worst = max(worst, *_differences(model, found, alone, answers[i], says), key=lambda difference: difference.share)
     if worst.share > 1:
         raise UserError(
             f"scoring {type(model).__name__} in rows differs from one-by-one scoring: {worst.name} of a sample of "
@@ -133,8 +134,10 @@ def check_one_by_one(
     return worst.share
 
 
-def _differences(model: PreTrainedModel, found: RowStatistics, alone: Alone, answer_T: Tensor) -> Iterator[Difference]:
-    expected = expected_statistics(alone, answer_T)
+def _differences(
+    model: PreTrainedModel, found: RowStatistics, alone: Alone, answer_T: Tensor, says: Records
+) -> Iterator[Difference]:
+    expected = expected_statistics(alone, answer_T, says)
     size = len(alone.hidden_TD)
     for name in vars(found):
         value = getattr(found, name)
@@ -143,7 +146,7 @@ def _differences(model: PreTrainedModel, found: RowStatistics, alone: Alone, ans
         elif value is not None:
             bounds = NATS if "nll" in name else SHARE
             yield _difference(name, value, expected[name], bounds[model.dtype], size)
-    in_tiles = tiled_nll(alone.hidden_TD, alone.spread_T, _head(model))
+    in_tiles = tiled_nll(alone.hidden_TD, alone.spread_T, _head(model), finish_of(model.config.get_text_config()))
     nats = Expected(alone.spread_nll_T[None], torch.ones(1, device=in_tiles.device), size)
     yield _difference("NLL from tiles of logits", in_tiles, nats, TILES[model.dtype], size)
 

@@ -96,7 +96,7 @@ def _say(recorded: Statistics, graded: Graded, budget: int, selected_N: np.ndarr
 def _score(material: Material) -> np.ndarray:
     """The score of each sample; all NaN if there are no gates and the strategy can do without a score."""
     recorded, params = material.statistics, material.params
-    if params.score in GATE_SCORES and not recorded.manifest.gated:
+    if params.score in GATE_SCORES and "gates" not in recorded.manifest.records:
         if params.strategy in BY_SCORE:
             others = ", ".join(sorted(SCORES.keys() - GATE_SCORES))
             raise UserError(

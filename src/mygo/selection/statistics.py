@@ -33,9 +33,14 @@ class Manifest(BaseModel):
 
     fingerprint: dict[str, Any]
     layers: int
-    gated: bool
+    records: list[str]  # of gates, routers, hidden
+    selector: bool  # `nll` is of a selector, and the base's own, if it was asked for, in `base_nll`
     tokens: bool
     shards: list[ShardEntry]
+    router_layers: int = 0
+    experts: int = 0  # of each router, without trash experts, which stand behind these
+    experts_per_token: int = 0
+    trash_experts: int = 0
 
 
 @dataclass(frozen=True)

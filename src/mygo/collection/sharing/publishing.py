@@ -41,7 +41,7 @@ def publish_statistics(
             files = [work / shard_name(i) for i in range(len(claims.order))]
             refuse_if_all_are(files, sum(pq.read_metadata(file).num_rows for file in files))
             write_rejected(work, files)
-            write_manifest(work, files, grader.text_config(), params, fingerprint)
+            write_manifest(work, files, grader.text_config(), params, fingerprint, warmed=grader.warmed)
             _remove_leftovers(work)
             publish(work, out)
     remove_abandoned(work.parent)

@@ -22,7 +22,7 @@ def base_nll(statistics: Statistics) -> np.ndarray:
 
     Raises `UserError` where gates are applied and collect did not record the base beside them.
     """
-    if not statistics.manifest.gated:
+    if not statistics.manifest.selector:
         return statistics.values("nll")
     if not statistics.has("base_nll"):
         raise UserError(
