@@ -49,7 +49,7 @@ def test_statistics_are_one_to_one_with_the_pool(tiny_selector, pool, tmp_path, 
     assert metrics["truncated"] == sum(table["truncated"].to_pylist()) > 0
 
 
-@pytest.mark.parametrize("also", ["base_nll", "answer_alone"])
+@pytest.mark.parametrize("also", ["base_nll", "answer_alone", "hidden_states"])
 def test_a_base_model_with_gates_of_which_no_base_is_known_is_refused(tiny_selector, pool, tmp_path, also):
     params = PARAMS.model_copy(update={"base_model": str(tiny_selector), also: True})
     with pytest.raises(UserError, match=r"^collect\.base_model: got .*epoch_1, which has gates; takes a model without"):

@@ -35,7 +35,7 @@ def test_labels_of_json_and_csv_are_the_same(tmp_path):
     ],
 )
 def test_label_columns_that_are_none_are_refused(named, message):
+    raw = composed()
+    raw["prepare"]["label_column"] = named
     with pytest.raises(UserError, match=message):
-        raw = composed()
-        raw["prepare"]["label_column"] = named
         check_params(raw)

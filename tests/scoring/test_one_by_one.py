@@ -74,5 +74,10 @@ def test_expected_statistics_by_hand():
     dense = expected_statistics(Alone(**{**vars(alone), "routers_LTE": None}), torch.zeros(3, dtype=torch.bool))
     assert dense["hidden_mean_SD"].values.tolist() == [[2.0, -1.0]]
     assert dense["hidden_mean_SD"].scale.tolist() == [1.5]
+    # weights 1/6, 2/6, 3/6: (1 + 2 + 12) / 6 and (-2 + 0 - 3) / 6; as much to say as 1 / (14 / 36) equal tokens
+    base = expected_statistics(alone, torch.ones(3, dtype=torch.bool), base_hidden=True)
+    assert base["base_hidden_mean_SD"].values.tolist() == [[2.0, -1.0]]
+    assert base["base_hidden_weighted_SD"].values.tolist() == [pytest.approx([15 / 6, -5 / 6])]
+    assert base["base_hidden_weighted_SD"].tokens == pytest.approx(36 / 14)
     assert dense["gate_weighted_answer_SL"].values.isnan().all()
     assert dense["gate_weighted_answer_SL"].tokens == dense["answer_nll_S"].tokens == 0

@@ -33,6 +33,7 @@ class Engine:
     """Packed scoring where the model allows it, else padded; `row_size` says how many tokens a row holds.
 
     `section` of the parameters is what messages begin with. `base` is what a model with gates needs for `as_base`.
+    `hidden_states` says whether the hidden states of a base are pooled, of whatever computes as one.
     """
 
     def __init__(
@@ -42,12 +43,15 @@ class Engine:
         row_size: RowSize,
         section: str,
         base: BaseWeights | None = None,
+        *,
+        hidden_states: bool = False,
     ) -> None:
         self.model = model.eval()
         self.max_length = max_length
         self.row_size = row_size
         self.section = section
         self.base = base
+        self.hidden_states = hidden_states
         self.gated = "gate_scores" in (model.get_decoder()._can_record_outputs or {})
         self.attention = str(model.config._attn_implementation)  # the library's own
         self.experts = model.config._experts_implementation
@@ -59,6 +63,11 @@ class Engine:
             model.set_attn_implementation(NAME)
         else:
             self._say_padded(reason)
+
+    @property
+    def base_hidden(self) -> bool:
+        """Whether a base computes now, whose hidden states are asked for."""
+        return self.hidden_states and not self.gated
 
     @contextmanager
     def as_base(self) -> Iterator[None]:
@@ -137,11 +146,16 @@ class Engine:
 
     def _compare(self, texts: list[Text]) -> float:
         """Also of the base where it is scored: that goes the same way, so the texts of the pool will do."""
-        worst = check_one_by_one(self.model, texts, self.score, self.library, gated=self.gated)
+        worst = self._compare_as_it_computes(texts)
         if self.base is None:
             return worst
         with self.as_base():
-            return max(worst, check_one_by_one(self.model, texts[1:], self.score, self.library, gated=False))
+            return max(worst, self._compare_as_it_computes(texts[1:]))
+
+    def _compare_as_it_computes(self, texts: list[Text]) -> float:
+        return check_one_by_one(
+            self.model, texts, self.score, self.library, gated=self.gated, base_hidden=self.base_hidden
+        )
 
     def score(
         self,
@@ -182,7 +196,9 @@ class Engine:
     def _try_row(self, samples: list[Tensor], answers: list[Tensor]) -> RowStatistics | None:
         """None if memory ran out."""
         try:
-            return score_row(self.model, samples, answers, gated=self.gated, packed=self.packed).start_copy()
+            return score_row(
+                self.model, samples, answers, gated=self.gated, packed=self.packed, base_hidden=self.base_hidden
+            ).start_copy()
         except RuntimeError as error:
             if not should_reduce_batch_size(error):
                 raise

@@ -107,7 +107,7 @@ def _outputs(module: nn.Module, heard: dict[nn.Module, list[Tensor]]) -> Tensor:
     return linear(x.reshape(-1, x.shape[-1]).float(), module.get_parameter("weight").float())
 
 
-def expected_statistics(alone: Alone, answer_T: Tensor) -> dict[str, Expected]:
+def expected_statistics(alone: Alone, answer_T: Tensor, *, base_hidden: bool = False) -> dict[str, Expected]:
     """By the names of `RowStatistics`, those that there are."""
     answer_T = answer_T[1:].to(alone.nll_T.device)
     everything_T = torch.ones_like(answer_T)
@@ -128,7 +128,18 @@ def expected_statistics(alone: Alone, answer_T: Tensor) -> dict[str, Expected]:
     elif alone.gates_LT is not None:
         hidden_TD = alone.hidden_TD.float()
         found["hidden_mean_SD"] = Expected(hidden_TD.mean(0)[None], _size(hidden_TD[None]), len(hidden_TD))
-    return found
+    return found | (_base_hidden(alone.hidden_TD.float()) if base_hidden else {})
+
+
+def _base_hidden(hidden_TD: Tensor) -> dict[str, Expected]:
+    """The plain mean, and the one in which token t of 1..T weighs t."""
+    place_T = torch.arange(1, len(hidden_TD) + 1, device=hidden_TD.device, dtype=torch.float64)
+    weight_T = place_T / place_T.sum()
+    scale, weighted_D = _size(hidden_TD[None]), (weight_T @ hidden_TD.double()).float()
+    return {
+        "base_hidden_mean_SD": Expected(hidden_TD.mean(0)[None], scale, len(hidden_TD)),
+        "base_hidden_weighted_SD": Expected(weighted_D[None], scale, 1 / float((weight_T**2).sum())),
+    }
 
 
 def _good_ratios(name: str, gates_LT: Tensor, nll_T: Tensor, kept_T: Tensor) -> dict[str, Expected]:

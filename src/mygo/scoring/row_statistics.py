@@ -38,6 +38,10 @@ class RowStatistics:
     router_probs_S: Tensor | None  # [S, L * E], mean over all tokens, the first one too, of softmax(router logits)
     router_logits_S: Tensor | None  # [S, L * E], mean over all tokens
     hidden_mean_SD: Tensor | None  # dense families only: last hidden state, mean over all tokens
+    # Where a base computes and its hidden states are asked for: means of the last one over all tokens, plain and with
+    # weights in proportion to a token's place 1..T.
+    base_hidden_mean_SD: Tensor | None = None
+    base_hidden_weighted_SD: Tensor | None = None
 
     def one_by_one(self, lengths: Sequence[int]) -> Iterator["RowStatistics"]:
         """The same of each sample alone, given their lengths."""
@@ -71,7 +75,13 @@ def _to(x: Tensor, device: torch.device) -> Tensor:
 
 @torch.inference_mode()
 def score_row(
-    model: PreTrainedModel, samples: Sequence[Tensor], answers: Sequence[Tensor], *, gated: bool, packed: bool = True
+    model: PreTrainedModel,
+    samples: Sequence[Tensor],
+    answers: Sequence[Tensor],
+    *,
+    gated: bool,
+    packed: bool = True,
+    base_hidden: bool = False,
 ) -> RowStatistics:
     """Run `model` over a row of samples and reduce on the device.
 
@@ -109,6 +119,7 @@ def score_row(
         hidden_mean_SD=segment_sum(features.hidden_ND.float(), lengths_S) / lengths_S[:, None]
         if gated and not features.routers
         else None,
+        **(_hidden_means(features.hidden_ND.float(), positions_N, lengths_S) if base_hidden else {}),
     )
 
 
@@ -189,6 +200,22 @@ def _run_padded(model: PreTrainedModel, samples: Sequence[Tensor], flags: dict[s
 def _stack(out: Any, flags: dict[str, bool]) -> Tensor | None:
     """The gates' logits of all layers in float32 [L, S * T]."""
     return torch.stack([score.flatten().float() for score in out["gate_scores"]]) if flags else None
+
+
+def _hidden_means(hidden_ND: Tensor, positions_N: Tensor, lengths_S: Tensor) -> dict[str, Tensor]:
+    """Means over the T tokens of each sample [S, D]: plain, and h = sum_t t h_t / sum_t t with t = 1..T.
+
+    The second is the embedding of RDS+ (Ivison et al. 2025, "Large-Scale Data Selection for Instruction Tuning", arXiv
+    2503.01807, after SGPT, Muennighoff 2022, arXiv 2202.08904): later tokens of a causal model have seen more. As in
+    the published code the hidden state is the last one, behind the final norm, and no token is left out.
+    `positions_N`: from 0, on the CPU.
+    """
+    place_N1 = _to((positions_N + 1).float(), hidden_ND.device)[:, None]
+    total_S1 = (lengths_S * (lengths_S + 1) / 2)[:, None]
+    return {
+        "base_hidden_mean_SD": segment_sum(hidden_ND, lengths_S) / lengths_S[:, None],
+        "base_hidden_weighted_SD": segment_sum(hidden_ND * place_N1, lengths_S) / total_S1,
+    }
 
 
 def _router_means(routers: list[Tensor], lengths_S: Tensor) -> dict[str, Tensor | None]:

@@ -109,6 +109,7 @@ def check_one_by_one(
     library: Callable[[], AbstractContextManager[None]],
     *,
     gated: bool,
+    base_hidden: bool = False,
 ) -> float:
     """Compare what `score` says of the texts in rows with the model's own forward of each, within `library`.
 
@@ -124,7 +125,8 @@ def check_one_by_one(
         for i, found in zip(members, row.one_by_one([len(ids[i]) for i in members]), strict=True):
             with library():
                 alone = score_alone(model, ids[i], gated=gated)
-            worst = max(worst, *_differences(model, found, alone, answers[i]), key=lambda difference: difference.share)
+            off = _differences(model, found, alone, expected_statistics(alone, answers[i], base_hidden=base_hidden))
+            worst = max(worst, *off, key=lambda difference: difference.share)
     if worst.share > 1:
         raise UserError(
             f"scoring {type(model).__name__} in rows differs from one-by-one scoring: {worst.name} of a sample of "
@@ -133,8 +135,9 @@ def check_one_by_one(
     return worst.share
 
 
-def _differences(model: PreTrainedModel, found: RowStatistics, alone: Alone, answer_T: Tensor) -> Iterator[Difference]:
-    expected = expected_statistics(alone, answer_T)
+def _differences(
+    model: PreTrainedModel, found: RowStatistics, alone: Alone, expected: dict[str, Expected]
+) -> Iterator[Difference]:
     size = len(alone.hidden_TD)
     for name in vars(found):
         value = getattr(found, name)
