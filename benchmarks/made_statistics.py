@@ -52,7 +52,8 @@ def write_statistics(folder: Path, size: Size, seed: int) -> None:
         "layers": size.layers,
         "experts": size.experts,
         "hidden": 0,
-        "gated": True,
+        "records": ["gates", "routers"],
+        "selector": True,
         "tokens": size.tokens,
         "shards": shards,
     }

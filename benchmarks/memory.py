@@ -113,6 +113,7 @@ def tiny_params() -> CollectParams:
         tokens=True,
         answer_alone=False,
         base_nll=False,
+        hidden_states=False,
         dtype="float32",
     )
 

@@ -29,6 +29,7 @@ PARAMS = CollectParams(
     tokens=True,
     answer_alone=False,
     base_nll=False,
+    hidden_states=False,
     base_model=None,
     revision=None,
     dtype="float32",

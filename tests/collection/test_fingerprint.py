@@ -48,7 +48,14 @@ def test_how_many_processes_grade_is_not_in_it(of):
 
 @pytest.mark.parametrize(
     "change",
-    [{"tokens_per_batch": 64}, {"max_length": 32}, {"shard_size": 7}, {"tokens": False}, {"answer_alone": True}],
+    [
+        {"tokens_per_batch": 64},
+        {"max_length": 32},
+        {"shard_size": 7},
+        {"tokens": False},
+        {"answer_alone": True},
+        {"hidden_states": True},
+    ],
 )
 @one_family
 def test_parameters_are_in_it(of, change):

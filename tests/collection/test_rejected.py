@@ -78,7 +78,7 @@ def test_a_rejected_sample_has_a_reason_and_no_statistics_and_the_others_what_th
     assert metrics["not_gradable"] == whole["not_gradable"] == 0
     assert whole["rejected"] == pq.read_metadata("whole/rejected.parquet").num_rows == 0
     manifests = [json.loads(Path(out, "manifest.json").read_text()) for out in ("out", "whole")]
-    assert [manifests[0][key] for key in ("layers", "experts", "gated")] == [2, 4, True]
+    assert [manifests[0][key] for key in ("layers", "experts", "records")] == [2, 4, ["gates", "routers"]]
 
 
 def test_a_run_that_was_interrupted_lists_the_same_rejected_samples(tiny_selector, pool, reject, monkeypatch):

@@ -22,7 +22,7 @@ from mygo.scoring.row_size import RowSize
 from tests.collection.processes import CPU, PARAMS
 from tests.test_params import params_with
 
-PARAMS = PARAMS.model_copy(update={"answer_alone": True, "base_nll": True})
+PARAMS = PARAMS.model_copy(update={"answer_alone": True, "base_nll": True, "hidden_states": True})
 
 
 @pytest.fixture
@@ -54,7 +54,12 @@ def test_the_base_is_asked_beside_the_gates(warmed, tiny_selector, pool, tmp_pat
     for i in range(0, 40, 7):
         ids, answer = torch.from_numpy(encoded[i].input_ids).long(), torch.from_numpy(encoded[i].answer)
         with torch.no_grad():
-            nll = torch.nn.functional.cross_entropy(base(ids[None]).logits[0, :-1], ids[1:], reduction="none")
+            out = base(ids[None], output_hidden_states=True)
+        nll = torch.nn.functional.cross_entropy(out.logits[0, :-1], ids[1:], reduction="none")
+        hidden, place = out.hidden_states[-1][0], torch.arange(1, len(ids) + 1)[:, None]
+        assert table["base_hidden_mean"][i].as_py() == pytest.approx(hidden.mean(0).tolist(), abs=1e-5)
+        weighted = (hidden * place).sum(0) / place.sum()
+        assert table["base_hidden_weighted"][i].as_py() == pytest.approx(weighted.tolist(), abs=1e-5)
         assert table["base_nll"][i].as_py() == pytest.approx(float(nll.mean()), abs=1e-5)
         assert table["base_nll_answer"][i].as_py() == pytest.approx(float(nll[answer[1:]].mean()), abs=1e-5)
         assert table["nll"][i].as_py() != pytest.approx(table["base_nll"][i].as_py(), abs=1e-4)
@@ -85,10 +90,13 @@ def test_gates_over_the_answer_alone_can_be_had_again_from_the_tokens(warmed, ti
 
 
 def test_without_it_there_is_no_column_of_the_base(tiny_selector, pool, tmp_path):
-    params = PARAMS.model_copy(update={"base_nll": False, "answer_alone": False, "tokens": False})
+    params = PARAMS.model_copy(
+        update={"base_nll": False, "answer_alone": False, "hidden_states": False, "tokens": False}
+    )
     collect(params, CPU, tiny_selector.parent, pool, tmp_path / "out")
     names = pq.read_schema(tmp_path / "out/shard-00000.parquet").names
-    assert not {"base_nll", "base_nll_answer", "answer", "token_nll"} & set(names)
+    absent = {"base_nll", "base_nll_answer", "base_hidden_mean", "base_hidden_weighted", "answer", "token_nll"}
+    assert not absent & set(names)
     manifest = json.loads((tmp_path / "out/manifest.json").read_text())
     assert (manifest["base_nll"], manifest["fingerprint"]["base"]) == (False, None)
 
@@ -104,7 +112,8 @@ def test_another_selector_before_the_warm_up_is_another_run(warmed, tiny_selecto
 
 def test_a_shard_without_a_token_has_the_columns_of_the_others(tiny_selector, pool):
     model = load_checkpoint(tiny_selector, torch.float32)
-    engine = Engine(model, 48, RowSize(128), "collect", BaseWeights.of(model, tiny_selector))
+    base = BaseWeights.of(model, tiny_selector)
+    engine = Engine(model, 48, RowSize(128), "collect", base, hidden_states=True)
     encoder = Encoder(AutoTokenizer.from_pretrained(tiny_selector), PARAMS.max_length)
     whole = read_shard(encoder, pool, 5, 0)
     none = Encoded(*(np.empty(0, dtype) for dtype in (np.int32, bool, bool)), truncated=False)
@@ -143,3 +152,15 @@ def test_answers_alone_are_of_the_base():
     )
     assert check_params({**raw, "collect": raw["collect"] | {"base_nll": True}}).collect.answer_alone
     assert check_params({**raw, "collect": raw["collect"] | {"base_model": "x/y"}}).collect.answer_alone
+
+
+def test_hidden_states_are_of_the_base():
+    raw = params_with("collect.hidden_states", True)
+    raw["collect"] |= {"base_nll": False, "base_model": None}
+    with pytest.raises(UserError) as error:
+        check_params(raw)
+    assert str(error.value) == (
+        "collect: hidden_states got true with base_nll false, but hidden states are of the base; takes base_nll true, "
+        "or a base_model without gates"
+    )
+    assert check_params({**raw, "collect": raw["collect"] | {"base_model": "x/y"}}).collect.hidden_states

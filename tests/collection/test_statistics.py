@@ -29,11 +29,11 @@ def test_statistics_are_one_to_one_with_the_pool(tiny_selector, pool, tmp_path, 
     assert table["id"].to_pylist() == [f"made_{i}" for i in range(len(conversations))]
     manifest = json.loads((tmp_path / "out/manifest.json").read_text())
     assert [shard["rows"] for shard in manifest["shards"]] == [16, 16, 8]
-    assert (manifest["layers"], manifest["gated"], manifest["experts"]) == (
-        2,
-        True,
-        4 if "select_moe" in str(tiny_selector) else 0,
-    )
+    routed = "select_moe" in str(tiny_selector)
+    assert manifest["records"] == ["gates", "routers" if routed else "hidden"]
+    routers = [manifest[name] for name in ("router_layers", "experts", "experts_per_token", "trash_experts")]
+    assert (manifest["layers"], manifest["selector"]) == (2, True)
+    assert routers == ([2, 4, 2, 0] if routed else [0, 0, 0, 0])
     for i in range(len(table)):
         tokens = table["n_tokens"][i].as_py()
         nll = np.frombuffer(table["token_nll"][i].as_py(), np.float32)
@@ -49,10 +49,10 @@ def test_statistics_are_one_to_one_with_the_pool(tiny_selector, pool, tmp_path, 
     assert metrics["truncated"] == sum(table["truncated"].to_pylist()) > 0
 
 
-@pytest.mark.parametrize("also", ["base_nll", "answer_alone"])
+@pytest.mark.parametrize("also", ["base_nll", "answer_alone", "hidden_states"])
 def test_a_base_model_with_gates_of_which_no_base_is_known_is_refused(tiny_selector, pool, tmp_path, also):
     params = PARAMS.model_copy(update={"base_model": str(tiny_selector), also: True})
-    with pytest.raises(UserError, match=r"^collect\.base_model: got .*epoch_1, which has gates; takes a model without"):
+    with pytest.raises(UserError, match=r"^collect\.base_model: got .*epoch_1, a selector, whose base is not known; takes a plain model"):
         collect(params, CPU, tmp_path, pool, tmp_path / "out")
 
 
@@ -124,7 +124,8 @@ def test_any_causal_language_model_scores_the_pool(tiny_selector, pool, tmp_path
         *("source_dataset", "source_index", "id", "n_tokens", "truncated", "end_tokens_removed"),
         *("nll", "nll_answer", "token_nll", "answer", "rejected"),
     ]
-    assert json.loads((tmp_path / "out/manifest.json").read_text())["gated"] is False
+    manifest = json.loads((tmp_path / "out/manifest.json").read_text())
+    assert (manifest["records"], manifest["selector"], manifest["layers"]) == ([], False, 2)
     assert np.isfinite(columns(tmp_path / "out", "nll")["nll"]).all()
     with pytest.raises(UserError, match=r"^collect\.base_model: got nowhere"):
         collect(PARAMS.model_copy(update={"base_model": "nowhere"}), CPU, tmp_path, pool, tmp_path / "other")

@@ -60,7 +60,7 @@ def test_gate_scores_need_gates(root):
 
 
 @pytest.mark.parametrize("model", ["data/selector", WARMED, "select_moe"])
-@pytest.mark.parametrize("key", ["base_nll", "answer_alone"])
+@pytest.mark.parametrize("key", ["base_nll", "answer_alone", "hidden_states"])
 def test_a_selector_named_as_base_model_has_no_base_beside_it(root, model, key):
     given = {"collect__base_nll": False, "collect__base_model": model} | {f"collect__{key}": True}
     assert refused(root, **given) == (

@@ -56,7 +56,7 @@ def nlls(engine: Engine) -> list[torch.Tensor]:
     """Per-token NLL of each sample."""
     found = {}
     for members, row in engine.score(*texts()):
-        assert (row.gate_LN is None) is not engine.gated
+        assert (row.gate_LN is None) is not engine.says.gates
         found |= dict(zip(members, row.one_by_one([LENGTHS[i] for i in members]), strict=True))
     return [found[i].nll_M for i in range(len(LENGTHS))]
 
@@ -106,7 +106,7 @@ def test_gates_are_not_computed_and_all_is_put_back_after_an_error(case, selecto
     with suppress(ZeroDivisionError), engine.as_base():
         nlls(engine)
         raise ZeroDivisionError
-    assert engine.gated
+    assert engine.says.gates
     assert not [block for block in gated_blocks(model).values() if "forward" in vars(block)]
     assert all(torch.equal(parameter, before[name]) for name, parameter in model.named_parameters())
 

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from mygo.models import Records
 from mygo.scoring import one_by_one
 from mygo.scoring.one_by_one import Alone, Expected, expected_statistics
 from mygo.scoring.self_test import Bound, _difference, texts_to_check
@@ -10,11 +11,11 @@ from mygo.scoring.self_test import Bound, _difference, texts_to_check
 
 def test_logits_that_do_not_fit_are_taken_in_pieces(engine, texts, monkeypatch):
     with engine.library():
-        whole = one_by_one.score_alone(engine.model, texts[0][0], gated=True)
+        whole = one_by_one.score_alone(engine.model, texts[0][0], engine.says)
     monkeypatch.setattr(one_by_one, "LOGITS", engine.model.config.vocab_size * 7)
     monkeypatch.setattr(one_by_one, "LOGITS_AT_ONCE", engine.model.config.vocab_size * 3)
     with engine.library():
-        pieces = one_by_one.score_alone(engine.model, texts[0][0], gated=True)
+        pieces = one_by_one.score_alone(engine.model, texts[0][0], engine.says)
     for name, value in vars(whole).items():
         if value is not None:
             torch.testing.assert_close(getattr(pieces, name), value, atol=1e-5, rtol=1e-5)
@@ -55,7 +56,7 @@ def test_expected_statistics_by_hand():
         gates_LT=torch.tensor([[5.0, ln3, -ln3]]),  # good_ratio 3/4 and 1/4 of the predicted tokens
         routers_LTE=torch.tensor([[[0.0, ln3]] * 3]),  # probabilities 1/4 and 3/4
     )
-    found = expected_statistics(alone, torch.tensor([True, False, True]))
+    found = expected_statistics(alone, torch.tensor([True, False, True]), Records(True, True, False, 0, 1))
     values = {
         name: (expected.values.tolist(), expected.scale.tolist(), expected.tokens) for name, expected in found.items()
     }
@@ -71,8 +72,13 @@ def test_expected_statistics_by_hand():
         "router_logits_S": ([pytest.approx([0.0, ln3])], [pytest.approx(ln3 / 2)], 3),
         "router_probs_S": ([pytest.approx([0.25, 0.75])], [pytest.approx(0.25)], 3),
     }
-    dense = expected_statistics(Alone(**{**vars(alone), "routers_LTE": None}), torch.zeros(3, dtype=torch.bool))
+    dense = expected_statistics(Alone(**{**vars(alone), "routers_LTE": None}), torch.zeros(3, dtype=torch.bool), Records(gates=True, hidden=True))
     assert dense["hidden_mean_SD"].values.tolist() == [[2.0, -1.0]]
     assert dense["hidden_mean_SD"].scale.tolist() == [1.5]
+    # weights 1/6, 2/6, 3/6: (1 + 2 + 12) / 6 and (-2 + 0 - 3) / 6; as much to say as 1 / (14 / 36) equal tokens
+    base = expected_statistics(alone, torch.ones(3, dtype=torch.bool), Records(True, True, base_hidden=True))
+    assert base["base_hidden_mean_SD"].values.tolist() == [[2.0, -1.0]]
+    assert base["base_hidden_weighted_SD"].values.tolist() == [pytest.approx([15 / 6, -5 / 6])]
+    assert base["base_hidden_weighted_SD"].tokens == pytest.approx(36 / 14)
     assert dense["gate_weighted_answer_SL"].values.isnan().all()
     assert dense["gate_weighted_answer_SL"].tokens == dense["answer_nll_S"].tokens == 0

@@ -11,6 +11,7 @@ from mygo.models.checkpoints import load_checkpoint
 from mygo.scoring import attention
 from mygo.scoring import nll as nll_module
 from mygo.scoring.cpu.experts import use_cpu_experts
+from mygo.models import Records, records
 from mygo.scoring.nll import tiled_nll
 from mygo.scoring.row_statistics import Tokens, _answer_tokens, _router_means, score_row
 from mygo.scoring.rows import rows_by_length
@@ -51,7 +52,7 @@ def near(found, expected):
 
 def layout(model, packed):
     model.set_attn_implementation(attention.NAME if packed else "sdpa")
-    return {"gated": True, "packed": packed}
+    return {"says": records(model), "packed": packed}
 
 
 @pytest.mark.parametrize("packed", [True, False])
@@ -94,7 +95,7 @@ MEANS = ("nll_S", "answer_nll_S", "gate_mean_SL", "gate_weighted_SL", "gate_mean
 def test_where_there_is_no_token_there_is_no_mean(model):
     ids, answers = samples(model)
     answers[0][:] = torch.arange(7) == 0  # the first token has no NLL: no answer either
-    row = score_row(model, ids, answers, gated=True)
+    row = score_row(model, ids, answers, says=records(model))
     for name in MEANS:
         missing = torch.isnan(getattr(row, name)).reshape(len(LENGTHS), -1)
         assert bool(missing.all(1)[-1])
@@ -116,7 +117,7 @@ def test_a_row_of_single_tokens_predicts_nothing(model, packed):
 def test_without_gates_asked_for_there_are_nlls_alone(model, packed):
     ids, answers = samples(model)
     gated = score_row(model, ids, answers, **layout(model, packed))
-    plain = score_row(model, ids, answers, **(layout(model, packed) | {"gated": False}))
+    plain = score_row(model, ids, answers, **(layout(model, packed) | {"says": Records()}))
     assert {name for name, value in vars(plain).items() if value is not None} == {"nll_M", "nll_S", "answer_nll_S"}
     near(plain.nll_M, gated.nll_M)
     for one, both in zip(plain.one_by_one(LENGTHS), gated.one_by_one(LENGTHS), strict=True):
@@ -128,7 +129,7 @@ def test_number_formats(model):
     """All float32 whatever the model computes in, but for the logits of the gates."""
     ids, answers = samples(model)
     for dtype in (torch.float32, torch.bfloat16):
-        row = score_row(model.to(dtype), ids, answers, gated=True)
+        row = score_row(model.to(dtype), ids, answers, says=records(model))
         found = {name: value.dtype for name, value in vars(row).items() if value is not None}
         assert found == {name: torch.float16 if name == "gate_LN" else torch.float32 for name in found}
         assert all(value is None or value is vars(row)[name] for name, value in vars(row.start_copy()).items())
@@ -191,7 +192,7 @@ def test_means_of_routers_by_hand():
 
 def test_a_row_of_none_is_as_wide(model):
     ids, answers = samples(model)
-    row = score_row(model, ids, answers, gated=True)
+    row = score_row(model, ids, answers, says=records(model))
     for name, value in vars(row.of_none()).items():
         whole = getattr(row, name)
         if whole is None:
@@ -232,8 +233,8 @@ def test_rows_keep_their_size_and_every_sample():
 
 def test_experts_on_a_cpu_say_what_the_library_says(model):
     ids, answers = samples(model)
-    before = score_row(model, ids, answers, gated=True)
+    before = score_row(model, ids, answers, says=records(model))
     use_cpu_experts(model)
     assert (model.config._experts_implementation == "mygo_cpu") is ("SelectMoe" in type(model).__name__)
-    after = score_row(model, ids, answers, gated=True)
+    after = score_row(model, ids, answers, says=records(model))
     torch.testing.assert_close(after.nll_M, before.nll_M, atol=1e-5, rtol=0)

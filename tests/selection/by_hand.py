@@ -145,7 +145,8 @@ def write_folders(
         "layers": len(samples[0].logits),
         "experts": 0,
         "hidden": 8,
-        "gated": gated,
+        "records": ["gates"] if gated else [],
+        "selector": gated,
         "tokens": tokens,
         "shards": shards,
     }

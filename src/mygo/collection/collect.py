@@ -101,11 +101,12 @@ def load_engine(
     row_size = RowSize.start(params.tokens_per_batch, model)
     row_size = row_size if claims is None else agree_on_row_size(claims, row_size)
     base = None if grader.base is None else BaseWeights.of(model, grader.base)
-    engine = Engine(model, params.max_length, row_size, "collect", base)
-    if is_changed(model) and base is None and (params.base_nll or params.answer_alone):
+    engine = Engine(model, params.max_length, row_size, "collect", base, hidden_states=params.hidden_states)
+    of_a_base = params.base_nll or params.answer_alone or params.hidden_states
+    if is_changed(model) and base is None and of_a_base:
         raise UserError(
             f"collect.base_model: got {shown(grader.name)}, a selector, whose base is not known; takes a plain model, or "
-            "null, or collect.base_nll=false and collect.answer_alone=false"
+            "null, or false for collect.base_nll, collect.answer_alone and collect.hidden_states"
         )
     return engine, Encoder(grader.tokenizer(), params.max_length)
 

@@ -42,6 +42,7 @@ def write_manifest(
         "tokens": params.tokens,
         "answer_alone": params.answer_alone,
         "base_nll": "base_nll" in schema.names,
+        "hidden_states": params.hidden_states,
         "shards": [{"file": file.name, "rows": pq.read_metadata(file).num_rows} for file in files],
     }
     write_atomically(

@@ -31,6 +31,7 @@ POOLED = {
     "trash_mass": "trash_mass_S",
     "hidden_mean": "hidden_mean_SD",
 }
+OF_THE_BASE = {"base_hidden_mean": "base_hidden_mean_SD", "base_hidden_weighted": "base_hidden_weighted_SD"}
 
 
 def shard_name(index: int) -> str:
@@ -64,9 +65,10 @@ def shard_table(
     for prefix, scored in (("", rows), ("base_", base or [])):
         for name, field in NLL.items() if scored else ():
             columns[prefix + name] = pa.array(_scatter(scored, field, len(lengths)), pa.float32(), from_pandas=True)
-    for name, field in POOLED.items():
-        if getattr(rows[0][1], field) is not None:
-            columns[name] = _fixed_size_lists(_scatter(rows, field, len(lengths)))
+    for scored, pooled in ((rows, POOLED), (base or rows, OF_THE_BASE)):
+        for name, field in pooled.items():
+            if getattr(scored[0][1], field) is not None:
+                columns[name] = _fixed_size_lists(_scatter(scored, field, len(lengths)))
     if alone is not None:
         columns["nll_answer_alone"] = pa.array([float(nll.mean()) if len(nll) else None for nll in alone], pa.float32())
     if tokens:

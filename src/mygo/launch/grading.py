@@ -41,7 +41,7 @@ def _check_checkpoint(collect: CollectParams, epochs: int) -> None:
 
 def _check_selector_as_base(collect: CollectParams) -> None:
     """A selector that `base_model` names is graded by as it is: there is no base beside it."""
-    for key in ("base_nll", "answer_alone"):
+    for key in ("base_nll", "answer_alone", "hidden_states"):
         if getattr(collect, key):
             raise UserError(
                 f"collect.{key}: got true with collect.base_model={collect.base_model}, a selector, whose base is not "

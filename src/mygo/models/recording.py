@@ -14,7 +14,8 @@ class Records:
     described by nothing, which is of gates without routers.
 
     `trash_experts`: of the outputs of each router, how many at the end are experts that output zero.
-    `experts_per_token`: the k of top-k, where there are routers.
+    `experts_per_token`: the k of top-k, where there are routers. `base_hidden`: whether a base computes whose hidden
+    states are asked for, which is for the engine to say.
     """
 
     gates: bool = False
@@ -22,14 +23,12 @@ class Records:
     hidden: bool = False
     trash_experts: int = 0
     experts_per_token: int = 0
+    base_hidden: bool = False
 
     def flags(self) -> dict[str, bool]:
         """The arguments that make a decoder of the library return it."""
         wanted = {"output_gate_scores": self.gates, "output_router_logits": self.routers}
         return {name: True for name, asked in wanted.items() if asked}
-
-
-NOTHING = Records()
 
 
 def records(model: nn.Module) -> Records:

@@ -6,6 +6,7 @@ import gc
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 
 import torch
 from accelerate.utils.memory import should_reduce_batch_size
@@ -14,7 +15,7 @@ from transformers import PreTrainedModel
 
 from mygo.errors import UserError
 from mygo.models.base_weights import BaseWeights, is_changed
-from mygo.models.recording import NOTHING, records
+from mygo.models.recording import Records, records
 from mygo.scoring.attention import NAME, why_not_packed
 from mygo.scoring.cpu.experts import use_cpu_experts
 from mygo.scoring.cpu.kernels import CpuKernels
@@ -33,8 +34,9 @@ class SampleTooLarge(UserError):
 class Engine:
     """Packed scoring where the model allows it, else padded; `row_size` says how many tokens a row holds.
 
-    `section` of the parameters is what messages begin with. `base` is what a selector needs for `as_base`. `says`
-    is what is recorded of the model.
+    `section` of the parameters is what messages begin with. `base` is what a selector needs for `as_base`.
+    `hidden_states` says whether the hidden states of a base are pooled, of whatever computes as one. `says` is what is
+    recorded at the moment.
     """
 
     def __init__(
@@ -44,13 +46,17 @@ class Engine:
         row_size: RowSize,
         section: str,
         base: BaseWeights | None = None,
+        *,
+        hidden_states: bool = False,
     ) -> None:
         self.model = model.eval()
         self.max_length = max_length
         self.row_size = row_size
         self.section = section
         self.base = base
-        self.says = records(model)
+        self.of_the_base = Records(base_hidden=hidden_states)
+        plain = base is None and not is_changed(model)
+        self.says = replace(records(model), base_hidden=hidden_states and plain)
         self.attention = str(model.config._attn_implementation)  # the library's own
         self.experts = model.config._experts_implementation
         use_cpu_experts(model)
@@ -64,10 +70,10 @@ class Engine:
 
     @contextmanager
     def as_base(self) -> Iterator[None]:
-        """Within the block the model computes, and is scored, as its base, and nothing but the NLL is recorded: see
-        `BaseWeights`. A plain model is its own base.
+        """Within the block the model computes, and is scored, as its base, and its NLL and hidden states alone
+        are recorded: see `BaseWeights`. A plain model is its own base.
         """
-        says, self.says = self.says, NOTHING
+        says, self.says = self.says, self.of_the_base
         assert self.base is not None or not is_changed(self.model)
         try:
             with self.base.in_use() if self.base is not None else nullcontext():

@@ -134,7 +134,18 @@ def expected_statistics(alone: Alone, answer_T: Tensor, says: Records) -> dict[s
     if says.hidden:
         hidden_TD = alone.hidden_TD.float()
         found["hidden_mean_SD"] = Expected(hidden_TD.mean(0)[None], _size(hidden_TD[None]), len(hidden_TD))
-    return found
+    return found | (_base_hidden(alone.hidden_TD.float()) if says.base_hidden else {})
+
+
+def _base_hidden(hidden_TD: Tensor) -> dict[str, Expected]:
+    """The plain mean, and the one in which token t of 1..T weighs t."""
+    place_T = torch.arange(1, len(hidden_TD) + 1, device=hidden_TD.device, dtype=torch.float64)
+    weight_T = place_T / place_T.sum()
+    scale, weighted_D = _size(hidden_TD[None]), (weight_T @ hidden_TD.double()).float()
+    return {
+        "base_hidden_mean_SD": Expected(hidden_TD.mean(0)[None], scale, len(hidden_TD)),
+        "base_hidden_weighted_SD": Expected(weighted_D[None], scale, 1 / float((weight_T**2).sum())),
+    }
 
 
 def _regular_mass(probs_LTE: Tensor, says: Records) -> Tensor:

@@ -42,6 +42,10 @@ class RowStatistics:
     router_logits_S: Tensor | None  # [S, L * E], mean over all tokens
     trash_mass_S: Tensor | None  # [S, L], mean over all tokens of r, the probability that stays with regular experts
     hidden_mean_SD: Tensor | None  # of gates without routers: last hidden state, mean over all tokens
+    # Where a base computes and its hidden states are asked for: means of the last one over all tokens, plain and with
+    # weights in proportion to a token's place 1..T.
+    base_hidden_mean_SD: Tensor | None = None
+    base_hidden_weighted_SD: Tensor | None = None
 
     def one_by_one(self, lengths: Sequence[int]) -> Iterator["RowStatistics"]:
         """The same of each sample alone, given their lengths."""
@@ -113,6 +117,7 @@ def score_row(
         **_router_means(features.routers, lengths_S),
         trash_mass_S=_trash_mass(features.routers, says, lengths_S),
         hidden_mean_SD=segment_sum(features.hidden_ND.float(), lengths_S) / lengths_S[:, None] if says.hidden else None,
+        **(_hidden_means(features.hidden_ND.float(), positions_N, lengths_S) if says.base_hidden else {}),
     )
 
 
@@ -194,6 +199,22 @@ def _stack(out: Any) -> Tensor | None:
     """The gates' logits of all layers in float32 [L, S * T], where they were asked for."""
     scores = out.get("gate_scores")
     return torch.stack([score.flatten().float() for score in scores]) if scores else None
+
+
+def _hidden_means(hidden_ND: Tensor, positions_N: Tensor, lengths_S: Tensor) -> dict[str, Tensor]:
+    """Means over the T tokens of each sample [S, D]: plain, and h = sum_t t h_t / sum_t t with t = 1..T.
+
+    The second is the embedding of RDS+ (Ivison et al. 2025, "Large-Scale Data Selection for Instruction Tuning", arXiv
+    2503.01807, after SGPT, Muennighoff 2022, arXiv 2202.08904): later tokens of a causal model have seen more. As in
+    the published code the hidden state is the last one, behind the final norm, and no token is left out.
+    `positions_N`: from 0, on the CPU.
+    """
+    place_N1 = _to((positions_N + 1).float(), hidden_ND.device)[:, None]
+    total_S1 = (lengths_S * (lengths_S + 1) / 2)[:, None]
+    return {
+        "base_hidden_mean_SD": segment_sum(hidden_ND, lengths_S) / lengths_S[:, None],
+        "base_hidden_weighted_SD": segment_sum(hidden_ND * place_N1, lengths_S) / total_S1,
+    }
 
 
 def _router_means(routers: list[Tensor], lengths_S: Tensor) -> dict[str, Tensor | None]:

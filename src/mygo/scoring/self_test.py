@@ -125,7 +125,8 @@ def check_one_by_one(
         for i, found in zip(members, row.one_by_one([len(ids[i]) for i in members]), strict=True):
             with library():
                 alone = score_alone(model, ids[i], says)
-            worst = max(worst, *_differences(model, found, alone, answers[i], says), key=lambda difference: difference.share)
+            off = _differences(model, found, alone, expected_statistics(alone, answers[i], says))
+            worst = max(worst, *off, key=lambda difference: difference.share)
     if worst.share > 1:
         raise UserError(
             f"scoring {type(model).__name__} in rows differs from one-by-one scoring: {worst.name} of a sample of "
@@ -135,9 +136,8 @@ def check_one_by_one(
 
 
 def _differences(
-    model: PreTrainedModel, found: RowStatistics, alone: Alone, answer_T: Tensor, says: Records
+    model: PreTrainedModel, found: RowStatistics, alone: Alone, expected: dict[str, Expected]
 ) -> Iterator[Difference]:
-    expected = expected_statistics(alone, answer_T, says)
     size = len(alone.hidden_TD)
     for name in vars(found):
         value = getattr(found, name)
