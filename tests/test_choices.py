@@ -3,6 +3,7 @@
 from typing import get_args
 
 import pytest
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 from mygo.data.formats import FORMATS
 from mygo.data.mini_world.subjects import SUBJECTS
@@ -10,6 +11,7 @@ from mygo.models.families import FAMILIES
 from mygo.models.losses import AVERAGING, QUALITY_LOSSES
 from mygo.models.trash import TRASH_EXPERTS
 from mygo.params import ConvertParams, PrepareParams, QualityLossParams, SelectParams, WarmupParams, choices
+from mygo.params import families
 from mygo.selection.scores import SCORES
 from mygo.selection.strategies import ORDERS, STRATEGIES
 from mygo.training.objectives import OBJECTIVES
@@ -46,10 +48,30 @@ def test_every_choice_belongs_to_a_registry_or_says_why_not():
 
 
 def test_what_is_said_of_models_and_scores_before_they_are_imported_is_so():
-    assert {name: family.base_type for name, family in FAMILIES.items()} == choices.BASE_TYPES
-    assert {family.config.model_type for family in FAMILIES.values()} == choices.GATED_TYPES
+    assert set(FAMILIES) == set(families.BASE_TYPES) == set(families.RECORDS)
+    for family, bases in families.BASE_TYPES.items():
+        assert set(bases or ()) <= set(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES)
+        config = FAMILIES[family].config
+        assert config.model_type == families.selector_type(family, FAMILIES[family].usual)
     assert choices.GATE_SCORES > choices.ALPHA_SCORES
     assert len(SUBJECTS) == choices.MINI_SUBJECTS
+
+
+@pytest.mark.parametrize(
+    ("config", "family"),
+    [
+        ({"model_type": "select_moe"}, "select_moe"),
+        ({"model_type": "quality_gate_qwen3"}, "quality_gate"),
+        ({"model_type": "trash_can"}, "trash_can"),
+        ({"model_type": "trash_can_mixtral"}, "trash_can"),
+        ({"model_type": "olmoe", "selector_family": "stock_moe"}, "stock_moe"),
+        ({"model_type": "olmoe"}, None),
+        ({"model_type": "quality_gates"}, None),
+        ({}, None),
+    ],
+)
+def test_a_selector_is_known_by_its_config(config, family):
+    assert families.family_of(config) == family
 
 
 def test_what_is_said_of_some_scores_and_strategies_is_of_ones_that_are_there():

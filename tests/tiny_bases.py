@@ -91,6 +91,7 @@ def make_params():
             "trash_expert_mode": "zero",
             "trash_expert_module": None,
             "trash_expert_rank": 8,
+            "trash_experts": None,
             "quality_gate_init_mean": 0.0,
             "quality_gate_init_std": 0.02,
             "dtype": "auto",

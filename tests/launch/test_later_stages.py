@@ -8,6 +8,7 @@ from mygo.data.mini_world import build
 from mygo.errors import UserError
 from mygo.launch.preflight import preflight
 from mygo.params import MiniWorldParams
+from mygo.params.families import TAKES
 from tests.launch.test_preflight import DDP_CPU, params_with
 
 WARMED, LOCAL = "data/warmed/epoch_2", {"prepare__source": "local", "prepare__path": "mine"}
@@ -101,14 +102,28 @@ def test_a_checkpoint_is_an_epoch_that_the_warm_up_makes(root):
 
 
 def test_a_family_is_made_of_its_own_base(root):
-    takes = "takes olmoe for select_moe, qwen3 for quality_gate"
-    assert refused(root, convert__family="quality_gate") == (
-        "convert.base_model: got 'data/base/olmoe', a model of type olmoe, with convert.family=quality_gate; " + takes
+    for family in ("select_moe", "trash_can", "stock_moe"):
+        assert refused(root, convert__family=family, convert__base_model="qwen3", collect__base_model="qwen3") == (
+            f"convert.base_model: got qwen3, a model of type qwen3 with convert.family={family}; {TAKES}"
+        )
+    assert refused(root, convert__family="quality_gate", convert__base_model="select_moe") == (
+        "convert.base_model: got select_moe, a model of type select_moe, which is a selector of family select_moe "
+        f"already; {TAKES}"
     )
-    assert refused(root, convert__base_model="qwen3") == (
-        "convert.base_model: got 'qwen3', a model of type qwen3, with convert.family=select_moe; " + takes
+    for model in ("qwen3", "data/base/qwen3", "data/base/olmoe"):
+        preflight(params_with(root, convert__family="quality_gate", convert__base_model=model), root)
+
+
+@pytest.mark.parametrize("family", ["trash_can", "stock_moe"])
+@pytest.mark.parametrize("base_model", [None, WARMED])
+def test_a_family_without_gates_has_no_score_of_gates(root, family, base_model):
+    given = {"convert__family": family, "collect__base_model": base_model, "collect__base_nll": base_model is None}
+    named = f"convert.family={family}" if base_model is None else f"collect.base_model={base_model}"
+    assert refused(root, **given).startswith(f"select.score: got quality, but {named} has no gates; takes ")
+    preflight(params_with(root, **given, select__score="length"), root)
+    assert refused(root, **given | {"collect__base_nll": False}, select__score="perplexity").startswith(
+        "select.score: perplexity is that of the base model"
     )
-    preflight(params_with(root, convert__family="quality_gate", convert__base_model="qwen3"), root)
 
 
 @pytest.mark.parametrize("section", ["convert", "collect", "finetune"])

@@ -31,6 +31,7 @@ def convert(params: ConvertParams, seed: int, out: Path) -> dict[str, Any]:
             trash_expert_mode=params.trash_expert_mode,
             trash_expert_module=params.trash_expert_module,
             trash_expert_rank=params.trash_expert_rank,
+            trash_experts=params.trash_experts,
             quality_gate_init_mean=params.quality_gate_init_mean,
             quality_gate_init_std=params.quality_gate_init_std,
         )

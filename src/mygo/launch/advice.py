@@ -8,10 +8,24 @@ from mygo.params import Params
 from mygo.params.choices import BY_SCORE, GATE_SCORES
 from mygo.params.inputs import is_folder
 
+DEFAULT_LOSS = "sigmoid"  # that of conf/: nobody has asked for it
+
 
 def advice(params: Params, root: Path) -> list[str]:
     """What to say of these parameters: a sentence each."""
-    return [*_mini_models_on_real_text(params, root), *_gates_of_a_hub_model(params, root)]
+    return [*_mini_models_on_real_text(params, root), *_gates_of_a_hub_model(params, root), *_unread_loss(params)]
+
+
+def _unread_loss(params: Params) -> list[str]:
+    """Of a quality loss that the family does not have."""
+    family, loss = params.convert.family, params.warmup.quality_loss.type
+    instead = {"trash_can": "its own constraint on the routers", "stock_moe": "the language-model loss alone"}
+    if family not in instead or loss == DEFAULT_LOSS:
+        return []
+    return [
+        f"warmup.quality_loss.type is {loss}, which convert.family={family} does not read: it is trained on "
+        f"{instead[family]}"
+    ]
 
 
 def _gates_of_a_hub_model(params: Params, root: Path) -> list[str]:

@@ -2,11 +2,12 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from mygo.errors import UserError, shown
 from mygo.params import Params
-from mygo.params.choices import BASE_TYPES, GATED_TYPES, MINI_BASE_MODELS
+from mygo.params.choices import MINI_BASE_MODELS, Family
+from mygo.params.families import family_of, why_not
 from mygo.params.inputs import BASE_FOLDER, MADE, is_folder
 
 WARMED = "data/warmed"  # holds a model for each epoch of the warm-up
@@ -26,15 +27,19 @@ def check_base_models(params: Params, root: Path) -> None:
     _check_family(params, root)
 
 
-def is_gated(model: str, root: Path) -> bool | None:
-    """Whether a base model is a selector, which has gates; `None` where that cannot be known before it is loaded."""
+def what_grades(params: Params, root: Path) -> Family | Literal["plain"] | None:
+    """The family of the selector that grades the pool, or that a plain model does; `None` where that cannot be known
+    before it is loaded.
+    """
+    model = params.collect.base_model
+    if model is None:
+        return params.convert.family
     if not is_folder(model, root):
         return None
-    path = (root / model).resolve()
-    if _is_made(path, root):
-        return True
-    kind = _type_of(model, root)
-    return None if kind is None else kind in GATED_TYPES
+    if _is_made((root / model).resolve(), root):
+        return params.convert.family
+    config = _config_of(model, root)
+    return None if config is None else family_of(config) or "plain"
 
 
 def of_the_mini_world(path: Path, root: Path) -> bool:
@@ -74,26 +79,21 @@ def _check_family(params: Params, root: Path) -> None:
     family, model = params.convert.family, params.convert.base_model
     if not is_folder(model, root) or _is_made((root / model).resolve(), root):
         return
-    kind = _type_of(model, root)
-    if kind is not None and kind != BASE_TYPES[family]:
-        takes = ", ".join(f"{base} for {name}" for name, base in BASE_TYPES.items())
-        raise UserError(
-            f"convert.base_model: got {model!r}, a model of type {shown(kind)}, with convert.family={family}; takes "
-            f"{takes}"
-        )
+    config = _config_of(model, root)
+    if config is not None and (reason := why_not(family, config)) is not None:
+        raise UserError(f"convert.base_model: got {shown(model)}, {reason}")
 
 
-def _type_of(model: str, root: Path) -> str | None:
-    """The `model_type` of a folder's model; `None` where it names none that can be read."""
+def _config_of(model: str, root: Path) -> dict[str, Any] | None:
+    """The raw config of a folder's model; `None` where there is none that names a `model_type`."""
     path = (root / model).resolve()
     if of_the_mini_world(path, root):
-        return path.name
+        return {"model_type": path.name}
     try:
         config: Any = json.loads((path / "config.json").read_bytes())
     except (OSError, ValueError, RecursionError):
         return None
-    kind = config.get("model_type") if isinstance(config, dict) else None
-    return kind if isinstance(kind, str) else None
+    return config if isinstance(config, dict) and isinstance(config.get("model_type"), str) else None
 
 
 def _is_made(path: Path, root: Path) -> bool:

@@ -4,9 +4,10 @@ from pathlib import Path
 from typing import get_args
 
 from mygo.errors import UserError
-from mygo.launch.base_models import is_gated
+from mygo.launch.base_models import what_grades
 from mygo.params import CollectParams, Params, SelectParams
 from mygo.params.choices import ALPHA_SCORES, BY_SCORE, GATE_SCORES, ScoreName
+from mygo.params.families import RECORDS
 
 
 def check_grading(params: Params, root: Path) -> None:
@@ -16,20 +17,24 @@ def check_grading(params: Params, root: Path) -> None:
     """
     collect, select = params.collect, params.select
     _check_checkpoint(collect, params.warmup.epochs)
-    gated = True if collect.base_model is None else is_gated(collect.base_model, root)
-    if gated is None:
+    grader = what_grades(params, root)
+    if grader is None:
         return
-    if gated and collect.base_model is not None:
+    if grader != "plain" and collect.base_model is not None:
         _check_selector_as_base(collect)
-    if gated:
+    if grader != "plain":
         _check_perplexity(collect, select)
+    if grader != "plain" and "gates" in RECORDS[grader]:
         _check_alpha(collect, select)
     elif select.score in GATE_SCORES and select.strategy in BY_SCORE:
         others = ", ".join(sorted(set(get_args(ScoreName)) - GATE_SCORES))
         raise UserError(
-            f"select.score: got {select.score}, but collect.base_model={collect.base_model} has no gates; takes "
-            f"{others}"
+            f"select.score: got {select.score}, but {_named(collect, grader)} has no gates; takes {others}"
         )
+
+
+def _named(collect: CollectParams, grader: str) -> str:
+    return f"convert.family={grader}" if collect.base_model is None else f"collect.base_model={collect.base_model}"
 
 
 def _check_checkpoint(collect: CollectParams, epochs: int) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mygo.errors import shown
-from mygo.params.choices import Family, Need
+from mygo.params.choices import Family
 
 # `model_type` of the bases that a family takes; quality_gate takes any decoder whose layers have a feed-forward block.
 ROUTED = ("olmoe", "qwen3_moe", "mixtral")
@@ -22,11 +22,12 @@ TAKES = (
     "takes olmoe for select_moe; a decoder with feed-forward blocks (qwen3, qwen2, llama, mistral, gemma, phi, olmo2, "
     f"olmoe and the like) for quality_gate; {', '.join(ROUTED[:-1])} or {ROUTED[-1]} for trash_can and stock_moe"
 )
-RECORDS: dict[Family, frozenset[Need]] = {
-    "select_moe": frozenset({"gates"}),
+# What statistics hold of a selector beside its NLL; quality_gate on a sparse base has routers too.
+RECORDS: dict[Family, frozenset[str]] = {
+    "select_moe": frozenset({"gates", "routers"}),
     "quality_gate": frozenset({"gates"}),
-    "trash_can": frozenset(),
-    "stock_moe": frozenset(),
+    "trash_can": frozenset({"routers", "trash_experts"}),
+    "stock_moe": frozenset({"routers"}),
 }
 OWN_NAMES = {("quality_gate", "olmoe"): "select_moe", ("trash_can", "olmoe"): "trash_can"}
 MARK = "selector_family"  # key of a config whose model_type is its base's

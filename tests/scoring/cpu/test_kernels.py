@@ -45,7 +45,7 @@ def test_cpu_kernels_are_used_only_where_they_say_the_same():
 def test_a_gate_keeps_its_place_before_the_block_that_is_replaced(tiny_selector):
     model = load_checkpoint(tiny_selector, torch.float32)
     found = [what for what in replaced(model) if "swiglu" in what]
-    assert found == ([] if "SelectMoe" in type(model).__name__ else ["QualityGateMLP.whole: swiglu"])
+    assert found == ([] if "SelectMoe" in type(model).__name__ else ["GatedQwen3MLP.whole: swiglu"])
     ids = torch.arange(3, 20)[None]
     with torch.no_grad():
         before = model(ids).logits

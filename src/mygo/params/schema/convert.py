@@ -11,6 +11,7 @@ class ConvertParams(Section):
     trash_expert_mode: TrashExpertMode
     trash_expert_module: Place | None
     trash_expert_rank: Count
+    trash_experts: Count | None
     quality_gate_init_mean: float
     quality_gate_init_std: NotNegative
     dtype: Dtype
