@@ -6,6 +6,7 @@ import pytest
 
 from mygo.data.formats import FORMATS
 from mygo.data.mini_world.subjects import SUBJECTS
+from mygo.models.config import GatedConfig
 from mygo.models.families import FAMILIES
 from mygo.models.losses import AVERAGING, QUALITY_LOSSES
 from mygo.models.trash import TRASH_EXPERTS
@@ -13,6 +14,7 @@ from mygo.params import ConvertParams, PrepareParams, QualityLossParams, SelectP
 from mygo.selection.scores import SCORES
 from mygo.selection.strategies import ORDERS, STRATEGIES
 from mygo.training.objectives import OBJECTIVES
+from tests.launch.test_inputs import composed
 
 NOT_A_FORMAT = {"auto"}  # of a row is found by looking at it
 
@@ -50,6 +52,11 @@ def test_what_is_said_of_models_and_scores_before_they_are_imported_is_so():
     assert {family.config.model_type for family in FAMILIES.values()} == choices.GATED_TYPES
     assert choices.GATE_SCORES > choices.ALPHA_SCORES
     assert len(SUBJECTS) == choices.MINI_SUBJECTS
+
+
+def test_the_default_quality_loss_is_that_of_conf_and_of_models():
+    default = composed()["warmup"]["quality_loss"]["type"]
+    assert default == choices.DEFAULT_QUALITY_LOSS == GatedConfig().quality_loss_type
 
 
 def test_what_is_said_of_some_scores_and_strategies_is_of_ones_that_are_there():

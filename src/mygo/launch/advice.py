@@ -5,13 +5,32 @@ from pathlib import Path
 from mygo.errors import shown
 from mygo.launch.base_models import of_the_mini_world
 from mygo.params import Params
-from mygo.params.choices import BY_SCORE, GATE_SCORES
+from mygo.params.choices import BY_SCORE, DEFAULT_QUALITY_LOSS, GATE_SCORES
 from mygo.params.inputs import is_folder
+
+WITHOUT_GATES = {
+    "trash_can": "its loss is the constraint on its routers (trash_can_alpha, trash_can_beta)",
+    "stock_moe": "it learns from the language model alone",
+}
 
 
 def advice(params: Params, root: Path) -> list[str]:
     """What to say of these parameters: a sentence each."""
-    return [*_mini_models_on_real_text(params, root), *_gates_of_a_hub_model(params, root)]
+    return [
+        *_mini_models_on_real_text(params, root),
+        *_gates_of_a_hub_model(params, root),
+        *_loss_that_is_not_read(params),
+    ]
+
+
+def _loss_that_is_not_read(params: Params) -> list[str]:
+    """Of families without gates, whose good_ratio a quality loss would be of."""
+    kind, instead = params.warmup.quality_loss.type, WITHOUT_GATES.get(params.convert.family)
+    if instead is None or kind == DEFAULT_QUALITY_LOSS:
+        return []
+    return [
+        f"warmup.quality_loss.type is {kind}, which convert.family={params.convert.family} does not read: {instead}"
+    ]
 
 
 def _gates_of_a_hub_model(params: Params, root: Path) -> list[str]:
