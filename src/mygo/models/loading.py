@@ -59,6 +59,12 @@ def from_base(
 
 def load_selector(path: str | Path, dtype: str | torch.dtype = "auto", **kwargs: Any) -> Any:
     """A selector that convert or warm-up wrote. Raises `UserError` if there is none at `path`."""
+    selector_type(path)
+    return load_with(AutoModelForCausalLM, str(path), None, dtype, str(path), **kwargs)
+
+
+def selector_type(path: str | Path) -> str:
+    """The `model_type` of the selector at `path`. Raises `UserError` if there is none."""
     if not (Path(path) / "config.json").is_file():
         raise UserError(f"{path}: no selector is here; run the convert and warmup stages first")
     model_type = PreTrainedConfig.get_config_dict(path)[0].get("model_type")
@@ -67,7 +73,7 @@ def load_selector(path: str | Path, dtype: str | torch.dtype = "auto", **kwargs:
             f"{path}: got a model of type {model_type}, which has no quality gates; takes a selector that the "
             "convert or warmup stage wrote"
         )
-    return load_with(AutoModelForCausalLM, str(path), None, dtype, str(path), **kwargs)
+    return model_type
 
 
 @contextmanager
