@@ -45,9 +45,7 @@ def write_manifest(
         "hidden_states": params.hidden_states,
         "shards": [{"file": file.name, "rows": pq.read_metadata(file).num_rows} for file in files],
     }
-    write_atomically(
-        work / MANIFEST_FILE, json.dumps(manifest | routers, indent=1, sort_keys=True).encode() + b"\n"
-    )
+    write_atomically(work / MANIFEST_FILE, json.dumps(manifest | routers, indent=1, sort_keys=True).encode() + b"\n")
     (work / FINGERPRINT_FILE).unlink(missing_ok=True)  # gone where a run died between here and publishing
 
 

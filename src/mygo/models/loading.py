@@ -66,6 +66,11 @@ def _config(family: Family, classes: Classes, raw: dict[str, Any], settings: dic
 
 def load_selector(path: str | Path, dtype: str | torch.dtype = "auto", **kwargs: Any) -> Any:
     """A selector that convert or warm-up wrote. Raises `UserError` if there is none at `path`."""
+    return load_with(selector_classes(path).causal_lm, str(path), None, dtype, str(path), **kwargs)
+
+
+def selector_classes(path: str | Path) -> Classes:
+    """The classes of the selector at `path`. Raises `UserError` if there is none."""
     if not (Path(path) / "config.json").is_file():
         raise UserError(f"{path}: no selector is here; run the convert and warmup stages first")
     config = PreTrainedConfig.get_config_dict(path)[0]
@@ -75,7 +80,7 @@ def load_selector(path: str | Path, dtype: str | torch.dtype = "auto", **kwargs:
             f"{path}: got a model of type {config.get('model_type')}, which is no selector; takes one that the "
             "convert or warmup stage wrote"
         )
-    return load_with(classes.causal_lm, str(path), None, dtype, str(path), **kwargs)
+    return classes
 
 
 @contextmanager

@@ -92,7 +92,13 @@ class TrashCanCausalLM(WithDecoder):
     config: TrashCanConfig
 
     def loss_terms(
-        self, said: ModelOutput, logits: Tensor, labels: Tensor, attention_mask: Tensor | None, part: Part, **kwargs: Any
+        self,
+        said: ModelOutput,
+        logits: Tensor,
+        labels: Tensor,
+        attention_mask: Tensor | None,
+        part: Part,
+        **kwargs: Any,
     ) -> dict[str, Term]:
         """The constraint on r besides, whose mean is logged as good_ratio."""
         value, ratio_L = constraint_loss(said["router_logits"], attention_mask, len(labels), self.config, part)
@@ -107,7 +113,9 @@ class TrashCanCausalLM(WithDecoder):
         there.
         """
         trash = self.config.trash_experts
-        return super()._load_balancing(tuple(logits[:, : logits.shape[1] - trash] for logits in routers), attention_mask)
+        return super()._load_balancing(
+            tuple(logits[:, : logits.shape[1] - trash] for logits in routers), attention_mask
+        )
 
 
 @cache
