@@ -1,7 +1,8 @@
 """Prepare the pool, the warm-up pool, the benchmark and, for the mini presets, two tiny base models.
 
 In:  the sources named in params: the built-in mini world, local files, or a hub data set at a pinned revision
-Out: data/pool/ (with rejected.parquet), data/warmup_pool/, data/benchmark/, data/base/, metrics/prepare.json
+Out: data/pool/ (with rejected.parquet and left_out.parquet), data/warmup_pool/, data/benchmark/, data/reference/,
+     data/base/, metrics/prepare.json
 """
 
 from pathlib import Path

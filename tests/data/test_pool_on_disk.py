@@ -7,7 +7,7 @@ import pytest
 
 from mygo.data import pool as pool_module
 from mygo.data.pool import count_rows, iter_batches, open_pool, sample_warmup_pool, write_pool
-from mygo.data.records import POOL_SCHEMA, REJECTED_SCHEMA, PassedOver, Rejected, Sample
+from mygo.data.records import POOL_SCHEMA, REJECTED_SCHEMA, LeftOut, PassedOver, Rejected, Sample
 from mygo.errors import UserError
 
 
@@ -54,6 +54,7 @@ def test_what_is_written_is_read_in_order(tmp_path):
         {"s": 5},
     )
     assert sorted(bytes_below(tmp_path / "pool")) == [
+        "left_out.parquet",
         "passed_over.parquet",
         "pool-00000.parquet",
         "pool-00001.parquet",
@@ -98,15 +99,18 @@ def test_batches_begin_at_any_row(tmp_path, monkeypatch, first):
 
 def test_files_that_were_passed_over_and_the_counts_of_sources_lie_beside_the_pool(tmp_path):
     rows = [PassedOver("a.txt", "unknown"), sample(0, "b"), rejected(0), sample(1), PassedOver("c.jsonl", "is empty")]
-    counts = write_pool(rows, tmp_path / "pool")
+    left_out = LeftOut("b", 1, "b_1", "for a reason")
+    counts = write_pool([*rows, left_out], tmp_path / "pool")
     assert counts.passed_over == [rows[0], rows[4]]
+    assert (counts.rows, counts.rejected, counts.left_out) == (2, 1, 1)
+    assert pq.read_table(tmp_path / "pool" / "left_out.parquet").to_pylist() == [left_out._asdict()]
     assert pq.read_table(tmp_path / "pool" / "passed_over.parquet").to_pylist() == [
         {"file": "a.txt", "reason": "unknown"},
         {"file": "c.jsonl", "reason": "is empty"},
     ]
     assert pq.read_table(tmp_path / "pool" / "sources.parquet").to_pylist() == [
-        {"source_dataset": "b", "samples": 1, "rejected": 0},
-        {"source_dataset": "s", "samples": 1, "rejected": 1},
+        {"source_dataset": "b", "samples": 1, "rejected": 0, "left_out": 1},
+        {"source_dataset": "s", "samples": 1, "rejected": 1, "left_out": 0},
     ]
     assert count_rows(tmp_path / "pool") == 2
 

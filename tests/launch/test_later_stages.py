@@ -12,7 +12,11 @@ from mygo.params.families import TAKES
 from tests.launch.test_preflight import DDP_CPU, params_with
 
 WARMED, LOCAL = "data/warmed/epoch_2", {"prepare__source": "local", "prepare__path": "mine"}
-CSV = {"prepare__benchmark__source": "csv", "prepare__benchmark__path": "mmlu"}
+CSV = {
+    "prepare__benchmark__source": "csv",
+    "prepare__benchmark__path": "mmlu",
+    "prepare__reference__source": "none",
+}
 UNGATED = {"collect__base_model": "data/base/qwen3"}
 
 
@@ -158,6 +162,39 @@ def test_a_hub_source_names_data_sets(root):
     assert refused(root, prepare__source="hub") == (
         "prepare.hub: got source_dataset []; takes one data set or more, each with its own source_dataset"
     )
+
+
+def test_a_reference_set_is_there(root):
+    given = {"prepare__reference__source": "local", "prepare__reference__path": "empty"}
+    assert refused(root, **given).startswith("prepare.reference.path: got 'empty', which holds no data file; takes")
+    (root / "empty/a.jsonl").touch()
+    preflight(params_with(root, **given), root)
+    assert refused(root, prepare__reference__source="hub") == (
+        "prepare.reference.hub: got source_dataset []; takes one data set or more, each with its own source_dataset"
+    )
+    dev = CSV | {"prepare__reference__source": "benchmark"}
+    assert refused(root, **dev) == (
+        "prepare.reference.source: got benchmark, and 'mmlu' has no questions in dev/<subject>_dev.csv; takes none, "
+        "local or hub, or a benchmark with dev questions"
+    )
+    (root / "mmlu/dev").mkdir()
+    (root / "mmlu/dev/anatomy_dev.csv").touch()
+    preflight(params_with(root, **dev), root)
+
+
+def test_a_mixed_source_is_files_and_data_sets(root):
+    hub = {"name": "a/b", "revision": "main", "subset": None, "split": "train", "data_files": None}
+    given = {"prepare__source": "mixed", "prepare__path": "mine", "prepare__hub": [hub | {"source_dataset": "b"}]}
+    assert refused(root, **given) == "prepare.path: got 'mine', which is not there"
+    (root / "mine").mkdir()
+    (root / "mine/a.jsonl").touch()
+    preflight(params_with(root, **given), root)
+    assert refused(root, **given | {"prepare__hub": []}).startswith("prepare.hub: got source_dataset []; takes one")
+    only_hub = given | {"prepare__source": "hub"}
+    assert refused(root, **only_hub, prepare__subset_ratio={"a": 0.5}) == (
+        "prepare.subset_ratio: got 'a'; prepare.hub has b"
+    )
+    preflight(params_with(root, **only_hub, prepare__subset_ratio={"b": 0.5}), root)
 
 
 def test_parts_of_mmlu_are_those_of_the_benchmark(root):

@@ -46,6 +46,7 @@ def test_metrics_are_few_and_everything_by_name_lies_beside_the_pool(pool, tmp_p
     assert metrics["pool"] == {
         "samples": 300,
         "rejected": 301,
+        "left_out": 0,
         "sources": 300,
         "passed_over": 7,
         "passed_over_first": [
@@ -64,11 +65,11 @@ def test_metrics_are_few_and_everything_by_name_lies_beside_the_pool(pool, tmp_p
     assert files["pointer.parquet"].startswith("cannot be read (it is a Git LFS pointer")
     assert files["dataset_infos.json"].startswith("none of its rows can be read; the first is line 1: its columns (def")
     sources = pq.read_table(tmp_path / "data/pool/sources.parquet").to_pylist()
-    assert {"source_dataset": "good_007", "samples": 1, "rejected": 1} in sources
+    assert {"source_dataset": "good_007", "samples": 1, "rejected": 1, "left_out": 0} in sources
     assert len(sources) == 301
     log = capsys.readouterr().err.splitlines()
     said = [line for line in log if line.startswith(("pool: ", "passed over: "))]
-    assert said[0] == "pool: 300 samples of 300 sources, 301 rows rejected, 7 files passed over"
+    assert said[0] == "pool: 300 samples of 300 sources, 301 rows rejected, 0 left out, 7 files passed over"
     assert said[5] == r"passed over: 0\x1b[2J\nerror: forged.txt: its ending is not one of those that are read"
     assert said[-1].startswith("passed over: 2 more, all in ")
     assert len(said) == 7
@@ -79,8 +80,8 @@ def test_metrics_are_few_and_everything_by_name_lies_beside_the_pool(pool, tmp_p
 def test_a_pool_without_anything_odd_says_so_in_one_line(tmp_path, capsys):
     (tmp_path / "a.csv").write_text("instruction,output\nAdd,3\n")
     metrics = prepare(params_for(tmp_path / "a.csv"), 0, tmp_path / "data")
-    assert metrics["pool"] == {"samples": 1, "rejected": 0, "sources": 1, "passed_over": 0}
-    assert "pool: 1 samples of 1 sources, 0 rows rejected, 0 files passed over" in capsys.readouterr().err
+    assert metrics["pool"] == {"samples": 1, "rejected": 0, "left_out": 0, "sources": 1, "passed_over": 0}
+    assert "pool: 1 samples of 1 sources, 0 rows rejected, 0 left out, 0 files passed over" in capsys.readouterr().err
 
 
 def test_the_stage_ends_with_one_safe_sentence_where_nothing_is_usable(tmp_path):

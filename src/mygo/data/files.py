@@ -28,16 +28,16 @@ class FoundFiles(NamedTuple):
     passed_over: list[PassedOver]
 
 
-def find_files(path: Path) -> FoundFiles:
+def find_files(path: Path, key: str = "prepare.path") -> FoundFiles:
     """The files at `path` that have a known ending; of hidden ones it is said how many there are. Links are followed,
     and no folder is read twice.
 
     A data set is called by its file's stem, or by the folder in LESS's layout (`dolly/dolly_data.jsonl`); where that is
     not unique, by the file's relative path. Names are escaped where they cannot be printed.
-    Raises `UserError` if there is no such file.
+    Raises `UserError`, which begins with `key`, if there is no such file.
     """
     if not os.path.exists(path):
-        raise UserError(f"prepare.path: {shown(path, 200)} does not exist; takes a file or a folder of {KNOWN}")
+        raise UserError(f"{key}: {shown(path, 200)} does not exist; takes a file or a folder of {KNOWN}")
     paths, problems, hidden = _below(path) if os.path.isdir(path) else ({path.name: path}, {}, [])
     problems |= {name: problem for name, file in paths.items() if (problem := _problem(file))}
     passed_over = [PassedOver(escaped(name), problems[name]) for name in sorted(problems)]
@@ -45,7 +45,7 @@ def find_files(path: Path) -> FoundFiles:
         passed_over.append(PassedOver(f"{len(hidden):,} hidden files or folders ({listed(sorted(hidden), 3)})", HIDDEN))
     shorts = {name: _short_name(PurePosixPath(name)) for name in sorted(paths.keys() - problems.keys())}
     if not shorts:
-        raise UserError(_no_file(path, passed_over))
+        raise UserError(_no_file(path, key, passed_over))
     uses = Counter(shorts.values())
     return FoundFiles(
         [
@@ -104,8 +104,8 @@ def _short_name(name: PurePosixPath) -> str:
     return name.parent.name if stem == f"{name.parent.name}_data" else stem
 
 
-def _no_file(path: Path, passed_over: list[PassedOver]) -> str:
-    place = f"prepare.path: {shown(path, 200)}"
+def _no_file(path: Path, key: str, passed_over: list[PassedOver]) -> str:
+    place = f"{key}: {shown(path, 200)}"
     if os.path.isdir(path):
         there = f" (there are {listed(file.file for file in passed_over)})" if passed_over else ""
         return f"{place} holds no file of a known format; takes {KNOWN}{there}"

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from fractions import Fraction
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,10 +15,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mygo.data.records import (
+    LEFT_OUT_SCHEMA,
     PASSED_OVER_SCHEMA,
     POOL_SCHEMA,
     REJECTED_SCHEMA,
     SOURCES_SCHEMA,
+    LeftOut,
     PassedOver,
     Rejected,
     Sample,
@@ -36,37 +38,59 @@ BATCH_ROWS = 2_000  # what is held in memory; also the rows of a row group
 
 @dataclass
 class PoolCounts:
-    """How many rows went where. `by_source`: samples of each source data set, in the order they came."""
+    """How many rows went where. `by_source`: samples of each source data set, in the order they came; so for the rows
+    that were rejected or left out.
+    """
 
-    rows: int = 0
-    rejected: int = 0
     by_source: Counter[str] = field(default_factory=Counter)
     rejected_by_source: Counter[str] = field(default_factory=Counter)
+    left_out_by_source: Counter[str] = field(default_factory=Counter)
     passed_over: list[PassedOver] = field(default_factory=list)
 
+    @property
+    def rows(self) -> int:
+        return self.by_source.total()
 
-def write_pool(samples: Iterable[Sample | Rejected | PassedOver], folder: Path) -> PoolCounts:
-    """Write samples, rejected rows, files that were passed over and the counts of every source data set as the pool
-    `folder`, which appears complete or not at all; streams.
+    @property
+    def rejected(self) -> int:
+        return self.rejected_by_source.total()
+
+    @property
+    def left_out(self) -> int:
+        return self.left_out_by_source.total()
+
+    def table(self) -> list[tuple[str, int, int, int]]:
+        """Rows of `sources.parquet`."""
+        good, bad, left = self.by_source, self.rejected_by_source, self.left_out_by_source
+        return [(name, good[name], bad[name], left[name]) for name in dict.fromkeys(chain(good, bad, left))]
+
+
+def write_pool(samples: Iterable[Sample | Rejected | LeftOut | PassedOver], folder: Path) -> PoolCounts:
+    """Write samples, rejected rows, rows left out, files that were passed over and the counts of every source data set
+    as the pool `folder`, which appears complete or not at all; streams.
     """
     counts = PoolCounts()
-    with (
-        atomic_folder(folder) as temporary,
-        _Parts(temporary) as parts,
-        pq.ParquetWriter(temporary / "rejected.parquet", REJECTED_SCHEMA, compression="zstd") as writer,
-    ):
+    with atomic_folder(folder) as temporary, PoolWriter(temporary) as writer:
         stream = iter(samples)
         while rows := list(islice(stream, BATCH_ROWS)):
             good = [row._replace(messages=to_records(row.messages)) for row in rows if isinstance(row, Sample)]
             bad = [row for row in rows if isinstance(row, Rejected)]
-            parts.write(_to_arrow(good, POOL_SCHEMA))
-            if bad:
-                writer.write_batch(_to_arrow(bad, REJECTED_SCHEMA))
-            _count(counts, good, bad)
+            left_out = [row for row in rows if isinstance(row, LeftOut)]
+            writer.write(
+                to_arrow(good, POOL_SCHEMA), to_arrow(bad, REJECTED_SCHEMA), to_arrow(left_out, LEFT_OUT_SCHEMA)
+            )
+            counts.by_source.update(row.source_dataset for row in good)
+            counts.rejected_by_source.update(row.source_dataset for row in bad)
+            counts.left_out_by_source.update(row.source_dataset for row in left_out)
             counts.passed_over.extend(row for row in rows if isinstance(row, PassedOver))
-        _write_rows(counts.passed_over, PASSED_OVER_SCHEMA, temporary / "passed_over.parquet")
-        _write_rows(_by_source(counts), SOURCES_SCHEMA, temporary / "sources.parquet")
+        write_counts(counts, temporary)
     return counts
+
+
+def write_counts(counts: PoolCounts, folder: Path) -> None:
+    """Write `passed_over.parquet` and `sources.parquet`."""
+    write_rows(counts.passed_over, PASSED_OVER_SCHEMA, folder / "passed_over.parquet")
+    write_rows(counts.table(), SOURCES_SCHEMA, folder / "sources.parquet")
 
 
 def open_pool(folder: Path) -> "ds.Dataset":
@@ -146,27 +170,41 @@ class _Parts:
             batch = batch.slice(piece.num_rows)
 
 
-def _write_rows(rows: Sequence[tuple[Any, ...]], schema: pa.Schema, path: Path) -> None:
-    pq.write_table(pa.Table.from_batches([_to_arrow(rows, schema)]), path, compression="zstd")
+class PoolWriter:
+    """Writes batches of samples to the parts of a pool, of rows that are not in it to `rejected.parquet` and
+    `left_out.parquet`, which are there in any case.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.parts = _Parts(folder)
+        self.rejected = pq.ParquetWriter(folder / "rejected.parquet", REJECTED_SCHEMA, compression="zstd")
+        self.left_out = pq.ParquetWriter(folder / "left_out.parquet", LEFT_OUT_SCHEMA, compression="zstd")
+
+    def write(self, samples: pa.RecordBatch, rejected: pa.RecordBatch, left_out: pa.RecordBatch) -> None:
+        self.parts.write(samples)
+        for batch, writer in ((rejected, self.rejected), (left_out, self.left_out)):
+            if batch.num_rows:
+                writer.write_batch(batch)
+
+    def __enter__(self) -> "PoolWriter":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        with ExitStack() as open_files:
+            for writer in (self.parts.open, self.rejected, self.left_out):
+                open_files.callback(writer.close)
 
 
-def _by_source(counts: PoolCounts) -> list[tuple[str, int, int]]:
-    names = dict.fromkeys([*counts.by_source, *counts.rejected_by_source])
-    return [(name, counts.by_source[name], counts.rejected_by_source[name]) for name in names]
+def write_rows(rows: Sequence[tuple[Any, ...]], schema: pa.Schema, path: Path) -> None:
+    """Write tuples as a Parquet file."""
+    pq.write_table(pa.Table.from_batches([to_arrow(rows, schema)]), path, compression="zstd")
 
 
-def _to_arrow(rows: Sequence[tuple[Any, ...]], schema: pa.Schema) -> pa.RecordBatch:
+def to_arrow(rows: Sequence[tuple[Any, ...]], schema: pa.Schema) -> pa.RecordBatch:
     columns = zip(*rows, strict=True) if rows else [()] * len(schema)
     return pa.record_batch(
         [pa.array(column, kind) for column, kind in zip(columns, schema.types, strict=True)], schema=schema
     )
-
-
-def _count(counts: PoolCounts, good: Sequence[Sample], bad: Sequence[Rejected]) -> None:
-    counts.rows += len(good)
-    counts.rejected += len(bad)
-    counts.by_source.update(sample.source_dataset for sample in good)
-    counts.rejected_by_source.update(row.source_dataset for row in bad)
 
 
 def _part_paths(folder: Path) -> list[Path]:

@@ -36,6 +36,15 @@ class Rejected(NamedTuple):
     reason: str
 
 
+class LeftOut(NamedTuple):
+    """A sample that could be used, and for this reason is not in the pool."""
+
+    source_dataset: str
+    source_index: int
+    id: str
+    reason: str
+
+
 class PassedOver(NamedTuple):
     """A file, or the rest of one, of which nothing is in the pool. `file` is named as in `Rejected`."""
 
@@ -108,4 +117,9 @@ REJECTED_SCHEMA = pa.schema(
     }
 )
 PASSED_OVER_SCHEMA = pa.schema({"file": pa.string(), "reason": pa.string()})
-SOURCES_SCHEMA = pa.schema({"source_dataset": pa.string(), "samples": pa.int64(), "rejected": pa.int64()})
+LEFT_OUT_SCHEMA = pa.schema(
+    {"source_dataset": pa.string(), "source_index": pa.int64(), "id": pa.string(), "reason": pa.string()}
+)
+SOURCES_SCHEMA = pa.schema(
+    {"source_dataset": pa.string(), "samples": pa.int64(), "rejected": pa.int64(), "left_out": pa.int64()}
+)

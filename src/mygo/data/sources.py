@@ -16,7 +16,7 @@ from mygo.data.labels import label_text
 from mygo.data.readers import FileUnreadable, read_rows
 from mygo.data.records import PassedOver, Rejected, Row, RowError, Sample
 from mygo.errors import UserError, escaped, listed, shown
-from mygo.params import HubDataset, PrepareParams
+from mygo.params import HubDataset, PrepareParams, ReferenceParams
 
 BAR_DELAY = 3  # seconds: what is over sooner needs no progress bar
 SHOWN_COLUMNS = 1_000  # how many names of columns are kept for a message
@@ -45,30 +45,54 @@ class SourceFile:
 
 
 def read_pool_source(params: PrepareParams) -> PoolSource:
-    """The rows of `prepare.source` `local` or `hub`. Hub data sets are downloaded here, rows are read as they are asked
-    for.
+    """The rows of `prepare.source` `local`, `hub`, or `mixed`, which is both.
 
-    Raises `UserError`, here or on the way, for a path or a data set of which nothing can be read, and for a
-    `prepare.label_column` that no row has.
+    Raises `UserError` as `_read_section` does, and on the way for a `prepare.label_column` that no row has.
     """
-    labels = params.label_columns
+    return _read_section(params, "prepare", params.label_columns)
+
+
+def read_reference_source(params: ReferenceParams) -> PoolSource:
+    """The rows of `prepare.reference.source` `local` or `hub`, read as the pool's are; labels are not asked for."""
+    return _read_section(params, "prepare.reference", ())
+
+
+def _read_section(params: PrepareParams | ReferenceParams, section: str, labels: Sequence[str]) -> PoolSource:
+    """Hub data sets are downloaded here, rows are read as they are asked for.
+
+    Raises `UserError`, here or on the way, for a path or a data set of which nothing can be read, and for data sets of
+    one name.
+    """
     columns = columns_of(params.format, labels)
-    if params.source == "local":
-        found = find_files(Path(params.path))
-        files = [SourceFile(file.source_dataset, file.name, read_rows(file.path, columns)) for file in found.files]
-        rows = read_files({f"prepare.path: {params.path}": files}, params.format, labels)
-        return PoolSource(chain(found.passed_over, rows), {})
-    files, commits = _open_hub(params.hub, columns)
-    return PoolSource(read_files(files, params.format, labels), commits)
+    passed_over: list[PassedOver] = []
+    places: dict[str, list[SourceFile]] = {}
+    commits: dict[str, str | None] = {}
+    if params.source in ("local", "mixed"):
+        key = f"{section}.path"
+        found = find_files(Path(params.path), key)
+        passed_over = found.passed_over
+        places[f"{key}: {params.path}"] = [
+            SourceFile(file.source_dataset, file.name, read_rows(file.path, columns)) for file in found.files
+        ]
+    if params.source in ("hub", "mixed"):
+        local = {file.source_dataset for files in places.values() for file in files}
+        files, commits = _open_hub(params.hub, columns, f"{section}.hub", local)
+        places |= files
+    return PoolSource(chain(passed_over, read_files(places, params.format, labels)), commits)
 
 
 def _open_hub(
-    wanted: list[HubDataset], columns: frozenset[str]
+    wanted: list[HubDataset], columns: frozenset[str], key: str, taken: set[str]
 ) -> tuple[dict[str, list[SourceFile]], dict[str, str | None]]:
     names = [dataset.source_dataset for dataset in wanted]
     if not names or len(set(names)) < len(names):
         raise UserError(
-            f"prepare.hub: got source_dataset {names}; takes one data set or more, each with its own source_dataset"
+            f"{key}: got source_dataset {names}; takes one data set or more, each with its own source_dataset"
+        )
+    if twice := taken.intersection(names):
+        raise UserError(
+            f"{key}: got source_dataset {listed(sorted(twice))}, which is the name of files in prepare.path too; takes "
+            "other names"
         )
     opened = {dataset.source_dataset: read_hub(dataset, columns) for dataset in wanted}
     files = {

@@ -1,4 +1,6 @@
-"""What `prepare` reads, as far as a look at names tells: a pool with data in it, a benchmark with questions."""
+"""What `prepare` reads, as far as a look at names tells: a pool and a reference set with data in them, a benchmark with
+questions.
+"""
 
 import os
 from pathlib import Path
@@ -11,12 +13,16 @@ ABOUT = (".md", ".rst")  # a folder for data is kept in git by such a file
 
 def check_sources(prepare: PrepareParams, root: Path) -> None:
     """Raise `UserError` for a source that is not there, or of which nothing can be read."""
-    if prepare.source == "local":
-        _check_pool(prepare.path, root / prepare.path)
-    if prepare.source == "hub":
-        _check_hub([dataset.source_dataset for dataset in prepare.hub])
+    for section, place in (("prepare", prepare), ("prepare.reference", prepare.reference)):
+        if place.source in ("local", "mixed"):
+            _check_data(f"{section}.path", place.path, root / place.path)
+        if place.source in ("hub", "mixed"):
+            _check_hub(f"{section}.hub", [dataset.source_dataset for dataset in place.hub])
     if prepare.benchmark.source == "csv":
         _check_benchmark(prepare.benchmark.path, root / prepare.benchmark.path)
+        _check_dev_questions(prepare, root)
+    if prepare.source == "hub":
+        _check_subsets(prepare)
 
 
 def benchmark_subjects(prepare: PrepareParams, root: Path) -> set[str] | None:
@@ -26,12 +32,12 @@ def benchmark_subjects(prepare: PrepareParams, root: Path) -> set[str] | None:
     return {file.name.removesuffix("_test.csv") for file in (root / prepare.benchmark.path / "test").glob("*_test.csv")}
 
 
-def _check_pool(named: str, path: Path) -> None:
+def _check_data(key: str, named: str, path: Path) -> None:
     if not path.exists():
-        raise UserError(f"prepare.path: got {named!r}, which is not there")
+        raise UserError(f"{key}: got {named!r}, which is not there")
     if path.is_dir() and not _holds_data(path):
         raise UserError(
-            f"prepare.path: got {named!r}, which holds no data file; takes a file or a folder of .jsonl, .json, .csv, "
+            f"{key}: got {named!r}, which holds no data file; takes a file or a folder of .jsonl, .json, .csv, "
             ".tsv (also compressed) or .parquet"
         )
 
@@ -57,10 +63,27 @@ def _is_data(path: str) -> bool:
     return not stem.startswith(".") and not about and os.path.isfile(path)  # which follows links, and opens no pipe
 
 
-def _check_hub(names: list[str]) -> None:
+def _check_hub(key: str, names: list[str]) -> None:
     if not names or len(set(names)) < len(names):
         raise UserError(
-            f"prepare.hub: got source_dataset {names}; takes one data set or more, each with its own source_dataset"
+            f"{key}: got source_dataset {names}; takes one data set or more, each with its own source_dataset"
+        )
+
+
+def _check_subsets(prepare: PrepareParams) -> None:
+    """Of hub data sets the names are known; of files not before they are looked for."""
+    names = [dataset.source_dataset for dataset in prepare.hub]
+    for name in prepare.subset_ratio:
+        if name not in names:
+            raise UserError(f"prepare.subset_ratio: got {name!r}; prepare.hub has {', '.join(names)}")
+
+
+def _check_dev_questions(prepare: PrepareParams, root: Path) -> None:
+    folder = root / prepare.benchmark.path / "dev"
+    if prepare.reference.source == "benchmark" and not any(folder.glob("*_dev.csv")):
+        raise UserError(
+            f"prepare.reference.source: got benchmark, and {prepare.benchmark.path!r} has no questions in "
+            "dev/<subject>_dev.csv; takes none, local or hub, or a benchmark with dev questions"
         )
 
 

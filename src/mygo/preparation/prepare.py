@@ -1,4 +1,4 @@
-"""The prepare stage: pool, warm-up pool, benchmark, and the mini world's base models."""
+"""The prepare stage: pool, warm-up pool, benchmark, reference set, and the mini world's base models."""
 
 import sys
 from collections.abc import Iterable, Mapping
@@ -6,20 +6,23 @@ from pathlib import Path
 from typing import Any
 
 from mygo.data.benchmark import MMLU, BenchmarkMeta, Question, read_csv_benchmark, read_hub_benchmark, write_benchmark
+from mygo.data.contamination import Contamination
 from mygo.data.files import UNKNOWN_ENDING
 from mygo.data.mini_world import MiniWorld, build
 from mygo.data.pool import PoolCounts, sample_warmup_pool, write_pool
 from mygo.data.records import PassedOver, Rejected, Sample
 from mygo.data.sources import read_pool_source
-from mygo.errors import shown
+from mygo.data.subsets import draw_subsets
+from mygo.errors import UserError, shown
 from mygo.params import BenchmarkParams, PrepareParams
+from mygo.preparation.reference import write_reference
 
 Commits = Mapping[str, str | None]
 SHOWN_FILES = 5  # how many of the files that were passed over are named in the log and the metrics
 
 
 def prepare(params: PrepareParams, seed: int, data: Path) -> dict[str, Any]:
-    """Write `data/pool`, `data/warmup_pool`, `data/benchmark` and `data/base`; returns the metrics.
+    """Write `data/pool`, `data/warmup_pool`, `data/benchmark`, `data/reference` and `data/base`; returns the metrics.
 
     What can be wrong with the user's input is read before anything is written and before the base models' minute of
     training.
@@ -27,20 +30,52 @@ def prepare(params: PrepareParams, seed: int, data: Path) -> dict[str, Any]:
     world = build(params.mini_world, seed)
     questions, meta, benchmark_commits = _benchmark(params.benchmark, world)
     rows, pool_commits = _pool(params, world)
-    counts = write_pool(rows, data / "pool")
+    contamination = Contamination(questions["test"], params.decontaminate_words) if params.decontaminate else None
+    counts = _write_pool(rows, contamination, params, seed, data / "pool")
     print(_summary(counts, data / "pool"), file=sys.stderr)
+    reference, reference_commits = write_reference(params.reference, questions["dev"], meta, data / "reference")
     warmup = sample_warmup_pool(data / "pool", data / "warmup_pool", params.warmup_ratio, seed)
     write_benchmark(questions, meta, data / "benchmark")
     _base_models(params.base_models, world, data / "base", seed, params.mini_world.pretrain_steps)
     return {
         "pool": _pool_metrics(counts),
         "warmup_samples": warmup,
+        **reference,
+        **({"contamination": contamination.metrics()} if contamination else {}),
         "benchmark": {
             "questions": len(questions["test"]),
             "subjects": len({question["subject"] for question in questions["test"]}),
         },
-        **_commit_metrics({**pool_commits, **benchmark_commits}),
+        **_commit_metrics({**pool_commits, **benchmark_commits, **reference_commits}),
     }
+
+
+def _write_pool(
+    rows: Iterable[Sample | Rejected | PassedOver],
+    contamination: Contamination | None,
+    params: PrepareParams,
+    seed: int,
+    pool: Path,
+) -> PoolCounts:
+    """Contaminated rows leave first: a share of a source is a share of what is left of it."""
+    counts = write_pool(contamination.without(rows) if contamination else rows, pool)
+    if contamination:
+        contamination.write(pool / "contamination.parquet")
+        print(_found(contamination), file=sys.stderr)
+    if not counts.rows:
+        raise UserError(
+            f"prepare.decontaminate: got true, and all {counts.left_out:,} samples hold test questions of the "
+            "benchmark; takes false, or another source"
+        )
+    return draw_subsets(pool, counts, params.subset_ratio, seed) if params.subset_ratio else counts
+
+
+def _found(contamination: Contamination) -> str:
+    found = contamination.metrics()
+    return (
+        f"contamination: {found['rows_left_out']:,} rows share {contamination.words} words, or a whole question, with "
+        f"{found['found']:,} of {found['questions']:,} test questions; {found['too_short']:,} are too short to look for"
+    )
 
 
 def _pool(params: PrepareParams, world: MiniWorld) -> tuple[Iterable[Sample | Rejected | PassedOver], Commits]:
@@ -77,6 +112,7 @@ def _pool_metrics(counts: PoolCounts) -> dict[str, Any]:
     metrics: dict[str, Any] = {
         "samples": counts.rows,
         "rejected": counts.rejected,
+        "left_out": counts.left_out,
         "sources": len(counts.by_source),
         "passed_over": len(counts.passed_over),
     }
@@ -89,7 +125,7 @@ def _summary(counts: PoolCounts, pool: Path) -> str:
     """What became of the source, the files that were passed over by name; a line for each."""
     lines = [
         f"pool: {counts.rows:,} samples of {len(counts.by_source):,} sources, {counts.rejected:,} rows rejected, "
-        f"{len(counts.passed_over):,} files passed over"
+        f"{counts.left_out:,} left out, {len(counts.passed_over):,} files passed over"
     ]
     first = _first_passed_over(counts)
     lines += [f"passed over: {shown(file.file)}: {shown(file.reason, 200)}" for file in first]

@@ -10,7 +10,14 @@ from mygo.params.schema.collect import CollectParams
 from mygo.params.schema.convert import ConvertParams
 from mygo.params.schema.evaluation import EvalParams
 from mygo.params.schema.fields import Count, Place, Section
-from mygo.params.schema.prepare import BenchmarkParams, HubBenchmark, HubDataset, MiniWorldParams, PrepareParams
+from mygo.params.schema.prepare import (
+    BenchmarkParams,
+    HubBenchmark,
+    HubDataset,
+    MiniWorldParams,
+    PrepareParams,
+    ReferenceParams,
+)
 from mygo.params.schema.select import SelectParams
 from mygo.params.schema.training import FinetuneParams, LoraParams, QualityLossParams, TrainingParams, WarmupParams
 
@@ -29,6 +36,7 @@ __all__ = [
     "Params",
     "PrepareParams",
     "QualityLossParams",
+    "ReferenceParams",
     "SelectParams",
     "TrainingParams",
     "WarmupParams",

@@ -30,6 +30,15 @@ class BenchmarkParams(Section):
     hub: HubBenchmark
 
 
+class ReferenceParams(Section):
+    """Samples that the scores `dsir` and `rds` compare the pool with. `benchmark`: its dev questions."""
+
+    source: Literal["none", "local", "hub", "benchmark"]
+    path: Place
+    format: RowFormat
+    hub: list[HubDataset]
+
+
 class MiniWorldParams(Section):
     """Size of the synthetic world and of the two tiny models that are pretrained on half of it."""
 
@@ -41,14 +50,18 @@ class MiniWorldParams(Section):
 
 
 class PrepareParams(Section):
-    source: Literal["mini_world", "local", "hub"]
+    source: Literal["mini_world", "local", "hub", "mixed"]
     path: Place
     format: RowFormat
     label_column: str | Annotated[list[str], Field(min_length=1)] | None
     hub: list[HubDataset]
+    subset_ratio: dict[str, Share]
     warmup_ratio: Share
     base_models: bool
     benchmark: BenchmarkParams
+    decontaminate: bool
+    decontaminate_words: Annotated[int, Field(ge=8)]
+    reference: ReferenceParams
     mini_world: MiniWorldParams
 
     @property
