@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from mygo.data.labels import label_text
-from mygo.selection.agreement import auc, wilson
+from mygo.selection.agreement.areas import auc, wilson
 
 logger = logging.getLogger(__name__)
 
