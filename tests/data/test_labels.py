@@ -4,8 +4,10 @@ from decimal import Decimal
 
 import pytest
 
-from mygo.data.labels import label_text
-from mygo.data.records import RowError
+from mygo.data import pool as pool_module
+from mygo.data.labels import label_text, read_label_columns
+from mygo.data.pool import write_pool
+from mygo.data.records import RowError, Sample
 
 
 @pytest.mark.parametrize(
@@ -55,3 +57,16 @@ def test_true_is_not_one():
 def test_a_nested_label_is_refused():
     with pytest.raises(RowError, match="the label is of type list"):
         label_text([1])
+
+
+def test_label_columns_are_read_in_the_order_of_the_pool_across_batches(tmp_path, monkeypatch):
+    monkeypatch.setattr(pool_module, "POOL_PART_ROWS", 2)
+    said = [(("human", "1"), ("judge", None)), (), (("human", None), ("judge", "4.5")), (("human", "0"),)]
+    messages = [{"role": "assistant", "content": "a"}]
+    write_pool([Sample("s", i, f"s_{i}", messages, None, labels) for i, labels in enumerate(said)], tmp_path)
+    assert read_label_columns(tmp_path) == {"human": ["1", None, None, "0"], "judge": [None, None, "4.5", None]}
+
+
+def test_a_pool_without_labels_has_no_label_column(tmp_path):
+    write_pool([Sample("s", 0, "s_0", [{"role": "assistant", "content": "a"}], None)], tmp_path)
+    assert read_label_columns(tmp_path) == {}

@@ -18,11 +18,14 @@ def sample(index, source="s"):
         f"{source}_{index}",
         [{"role": "user", "content": f"q{index}"}, {"role": "assistant", "content": "a\x00é"}],
         None if index % 2 else "good",
+        (("human", None if index % 2 else "good"), ("judge", str(index))),
     )
 
 
 def stored(sample):
-    return sample._asdict() | {"messages": [{**message, "tool_calls": None} for message in sample.messages]}
+    messages = [{**message, "tool_calls": None} for message in sample.messages]
+    labels = [{"name": name, "value": value} for name, value in sample.labels]
+    return sample._asdict() | {"messages": messages, "labels": labels}
 
 
 def rejected(index):

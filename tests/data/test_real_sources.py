@@ -13,7 +13,7 @@ from mygo.params import load_params
 PARAMS = Path(__file__).resolve().parents[2] / "params.yaml"
 
 
-def read(path, label_column=None):
+def read(path, label_column: str | list[str] | None = None):
     """The rows of a folder, without the notes that lie beside the data."""
     changes = {"source": "local", "path": str(path), "label_column": label_column}
     source = read_pool_source(load_params(PARAMS).prepare.model_copy(update=changes))
@@ -66,3 +66,12 @@ def test_other_layouts(shared_data, folder, samples):
 def test_questions_and_answers_are_no_conversations(shared_data, folder):
     with pytest.raises(UserError, match=r"its columns \(.*question, .*\) fit none of the formats"):
         read(shared_data / folder)
+
+
+def test_alpaca_says_what_three_selections_kept(shared_data):
+    kept = ["in_cherry_5pct", "in_alpagasus_claude_t45", "cherry_5pct_pos"]
+    rows = [row for row in read(shared_data / "alpaca", label_column=kept) if isinstance(row, Sample)]
+    assert [name for name, _ in rows[0].labels] == kept
+    assert all(row.label == row.labels[0][1] for row in rows)
+    assert Counter(row.label for row in rows)["true"] == 3111
+    assert all((row.labels[0][1] == "true") is (row.labels[2][1] is not None) for row in rows)

@@ -27,9 +27,9 @@ def write_lines(path, *rows):
     return path
 
 
-def read(path, row_format="auto", label_column=None):
+def read(path, row_format="auto", label_columns=()):
     files = [SourceFile(file.source_dataset, file.name, read_rows(file.path)) for file in find_files(path).files]
-    return list(read_files({f"prepare.path: {path}": files}, row_format, label_column))
+    return list(read_files({f"prepare.path: {path}": files}, row_format, label_columns))
 
 
 def passed_over(rows):
@@ -93,8 +93,10 @@ def test_labels_are_text_and_may_be_absent_from_some_files(tmp_path):
         GOOD | {"label": {}},
     )
     write_lines(tmp_path / "b.jsonl", GOOD)
-    rows = read(tmp_path, label_column="label")
-    assert [row.label for row in rows if isinstance(row, Sample)] == ["true", "0.5", None, None, None]
+    rows = read(tmp_path, label_columns=["label"])
+    samples = [row for row in rows if isinstance(row, Sample)]
+    assert [row.label for row in samples] == ["true", "0.5", None, None, None]
+    assert all(row.labels == (("label", row.label),) for row in samples)
     assert [row.reason for row in rows if isinstance(row, Rejected)] == [
         "the label is of type dict, not text, a number, true or false"
     ]
@@ -103,13 +105,13 @@ def test_labels_are_text_and_may_be_absent_from_some_files(tmp_path):
 def test_an_unknown_label_column_names_those_there_are(tmp_path):
     path = write_lines(tmp_path / "a.jsonl", GOOD | {"quality": 1}, GOOD)
     with pytest.raises(UserError, match=r"prepare.label_column: got 'label'; the columns there are quality, text"):
-        read(path, label_column="label")
+        read(path, label_columns=["label"])
 
 
 def test_twenty_thousand_columns_are_one_short_sentence(tmp_path):
     path = write_lines(tmp_path / "a.jsonl", GOOD | {f"\x1b[1m\n{number}": 0 for number in range(20_000)})
     with pytest.raises(UserError) as error:
-        read(path, label_column="label\n")
+        read(path, label_columns=["label\n"])
     assert str(error.value).startswith(r"prepare.label_column: got 'label\n'; the columns there are \x1b[1m\n")
     assert len(str(error.value)) < 400
 
@@ -202,13 +204,6 @@ def test_a_column_that_nobody_asks_for_may_be_damaged(tmp_path):
     assert [row.messages[0]["content"] for row in rows] == ["a", "b"]
 
 
-def test_labels_of_json_and_csv_are_the_same(tmp_path):
-    write_lines(tmp_path / "a.jsonl", GOOD | {"label": 1}, GOOD | {"label": 1.0}, GOOD | {"label": None})
-    (tmp_path / "b.csv").write_text("text,label\ngood,1.0\ngood,1\ngood,\n")
-    rows = read(tmp_path, label_column="label")
-    assert [row.label for row in rows] == ["1", "1", None, "1", "1", None]
-
-
 def test_text_from_data_is_escaped_in_reasons(tmp_path):
     write_lines(
         tmp_path / "a.jsonl",
@@ -231,7 +226,7 @@ def test_params_name_the_source(tmp_path):
     source = read_pool_source(prepare_params(source="local", path=str(tmp_path), label_column="label"))
     assert list(source) == [
         PassedOver("notes.txt", "its ending is not one of those that are read"),
-        Sample("a", 0, "a_0", [{"role": "assistant", "content": "good"}], "x"),
+        Sample("a", 0, "a_0", [{"role": "assistant", "content": "good"}], "x", (("label", "x"),)),
     ]
     assert source.commits == {}
 

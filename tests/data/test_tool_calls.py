@@ -106,7 +106,7 @@ def test_calls_that_are_not_understood_are_rejected_by_name(turn, reason):
 
 def samples_of(path):
     files = [SourceFile(file.source_dataset, file.name, read_rows(file.path)) for file in find_files(path).files]
-    return list(read_files({"here": files}, "auto", None))
+    return list(read_files({"here": files}, "auto", ()))
 
 
 ROWS = [

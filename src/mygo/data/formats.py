@@ -67,10 +67,10 @@ COLUMNS = {
 }
 
 
-def columns_of(row_format: str, label_column: str | None) -> frozenset[str]:
-    """The columns that a format of `FORMATS`, or `auto`, reads of a row, its id and its label with them."""
+def columns_of(row_format: str, label_columns: Iterable[str]) -> frozenset[str]:
+    """The columns that a format of `FORMATS`, or `auto`, reads of a row, its id and its labels with them."""
     own = COLUMNS[row_format] if row_format in COLUMNS else set().union(*COLUMNS.values())
-    return frozenset(own | SHARED_COLUMNS | ({label_column} if label_column else set()))
+    return frozenset(own | SHARED_COLUMNS | set(label_columns))
 
 
 def detect_format(row: dict[str, Any]) -> str:

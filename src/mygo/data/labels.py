@@ -1,10 +1,12 @@
-"""Quality labels as text."""
+"""Quality labels as text, and those that a pool holds."""
 
 import math
 import re
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
+from mygo.data.pool import BATCH_ROWS, iter_batches
 from mygo.data.records import wrong_type
 
 NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?")
@@ -31,6 +33,20 @@ def label_text(value: Any) -> str | None:
             return None if math.isnan(value) else str(value)
         return _shortest(f"{Decimal(repr(value) if isinstance(value, float) else value):f}")
     raise wrong_type("the label", value, "text, a number, true or false")
+
+
+def read_label_columns(pool: Path) -> dict[str, list[str | None]]:
+    """Every label column of the pool as `label_text` writes it, one value a sample in the pool's order, None where a
+    sample has none; the columns in the order that `prepare.label_column` names them (mini world: `label`).
+
+    Raises `UserError` if there is no pool.
+    """
+    rows = [row for batch in iter_batches(pool, ["labels"], BATCH_ROWS) for row in batch.column("labels").to_pylist()]
+    columns: dict[str, list[str | None]] = {}
+    for row, labels in enumerate(rows):
+        for label in labels or ():
+            columns.setdefault(label["name"], [None] * len(rows))[row] = label["value"]
+    return columns
 
 
 def _shortest(digits: str) -> str:

@@ -13,7 +13,7 @@ Message = dict[str, Any]
 
 class Sample(NamedTuple):
     """One conversation with where it comes from. `source_index` is its row in the source, from 0, counting rejected
-    rows too.
+    rows too. `labels`: each label column that was named with its value, in that order; `label`: the first of them.
     """
 
     source_dataset: str
@@ -21,6 +21,7 @@ class Sample(NamedTuple):
     id: str
     messages: list[Message]
     label: str | None
+    labels: tuple[tuple[str, str | None], ...] = ()
 
 
 class Rejected(NamedTuple):
@@ -94,6 +95,7 @@ POOL_SCHEMA = pa.schema(
         "id": pa.string(),
         "messages": pa.list_(pa.struct({"role": pa.string(), "content": pa.string(), "tool_calls": pa.string()})),
         "label": pa.string(),
+        "labels": pa.list_(pa.struct({"name": pa.string(), "value": pa.string()})),
     }
 )
 REJECTED_SCHEMA = pa.schema(

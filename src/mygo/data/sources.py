@@ -1,7 +1,7 @@
 """From the source that params name to samples: rows of every file, in order, each either a sample or rejected."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -51,14 +51,15 @@ def read_pool_source(params: PrepareParams) -> PoolSource:
     Raises `UserError`, here or on the way, for a path or a data set of which nothing can be read, and for a
     `prepare.label_column` that no row has.
     """
-    columns = columns_of(params.format, params.label_column)
+    labels = params.label_columns
+    columns = columns_of(params.format, labels)
     if params.source == "local":
         found = find_files(Path(params.path))
         files = [SourceFile(file.source_dataset, file.name, read_rows(file.path, columns)) for file in found.files]
-        rows = read_files({f"prepare.path: {params.path}": files}, params.format, params.label_column)
+        rows = read_files({f"prepare.path: {params.path}": files}, params.format, labels)
         return PoolSource(chain(found.passed_over, rows), {})
     files, commits = _open_hub(params.hub, columns)
-    return PoolSource(read_files(files, params.format, params.label_column), commits)
+    return PoolSource(read_files(files, params.format, labels), commits)
 
 
 def _open_hub(
@@ -78,7 +79,7 @@ def _open_hub(
 
 
 def read_files(
-    places: Mapping[str, Iterable[SourceFile]], row_format: str, label_column: str | None
+    places: Mapping[str, Iterable[SourceFile]], row_format: str, label_columns: Sequence[str]
 ) -> Iterator[Outcome]:
     """Samples and rejected rows in the order of the files, and after its rows each file that is passed over because it
     is damaged or nothing in it can be used. `places`: the files by the words that name their source in a sentence.
@@ -87,12 +88,12 @@ def read_files(
     but for rows that have nothing of it.
     Raises `UserError` for a place without a single sample.
     """
-    reader = _Reader(row_format, label_column)
+    reader = _Reader(row_format, label_columns, dict.fromkeys(label_columns))
     for place, files in places.items():
         yield from reader.read_place(place, files)
-    if label_column and not reader.label_seen:
+    for name in reader.unseen_labels:
         raise UserError(
-            f"prepare.label_column: got '{shown(label_column)}'; the columns there are {listed(sorted(reader.columns))}"
+            f"prepare.label_column: got '{shown(name)}'; the columns there are {listed(sorted(reader.columns))}"
         )
 
 
@@ -101,8 +102,8 @@ class _Reader:
     """What is carried from file to file: the next index in each data set, and what was seen."""
 
     row_format: str
-    label_column: str | None
-    label_seen: bool = False
+    label_columns: Sequence[str]
+    unseen_labels: dict[str, None]  # in the order that they were named
     samples: int = 0
     columns: set[str] = field(default_factory=set)
     next_index: Counter[str] = field(default_factory=Counter)
@@ -145,17 +146,18 @@ class _Reader:
                 if read is None:
                     file_format = file_format or detect_format(value)
                 messages = read(value) if read else read_row(value, str(file_format))
-                label = label_text(value.get(self.label_column)) if self.label_column else None
+                labels = tuple((name, label_text(value.get(name))) for name in self.label_columns)
             except RowError as error:
                 yield Rejected(file.source_dataset, index, file.file, row.line, str(error)), row.line
             else:
                 self.samples += 1
                 identity = row_id(value) or f"{file.source_dataset}_{index}"
-                yield Sample(file.source_dataset, index, identity, messages, label), row.line
+                label = labels[0][1] if labels else None
+                yield Sample(file.source_dataset, index, identity, messages, label, labels), row.line
 
     def _note_columns(self, value: dict[str, Any]) -> None:
-        if self.label_column and not self.label_seen:
-            self.label_seen = self.label_column in value
+        if self.unseen_labels:
+            self.unseen_labels = {name: None for name in self.unseen_labels if name not in value}
             self.columns.update(list(value)[:SHOWN_COLUMNS])
 
 

@@ -22,9 +22,7 @@ def draw_samples(facts: Sequence[Fact], count: int, corrupted: float, rng: np.ra
         for index, (label, messages) in enumerate(
             zip(of_source, _draw_source(source, of_source, turns, rng), strict=True)
         ):
-            yield Sample(
-                source_dataset=source, source_index=index, id=f"{source}_{index}", messages=messages, label=label
-            )
+            yield Sample(source, index, f"{source}_{index}", messages, label, (("label", label),))
         start += size
 
 

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from mygo.params.choices import RowFormat
 from mygo.params.schema.fields import Chance, Count, Place, Section, Share
@@ -44,9 +44,22 @@ class PrepareParams(Section):
     source: Literal["mini_world", "local", "hub"]
     path: Place
     format: RowFormat
-    label_column: str | None
+    label_column: str | Annotated[list[str], Field(min_length=1)] | None
     hub: list[HubDataset]
     warmup_ratio: Share
     base_models: bool
     benchmark: BenchmarkParams
     mini_world: MiniWorldParams
+
+    @property
+    def label_columns(self) -> list[str]:
+        """The columns that hold labels; the first of them is what `select` reports on."""
+        named = self.label_column
+        return [] if named is None else [named] if isinstance(named, str) else named
+
+    @field_validator("label_column")
+    @classmethod
+    def _each_label_column_once(cls, named: str | list[str] | None) -> str | list[str] | None:
+        if isinstance(named, list) and len(set(named)) < len(named):
+            raise ValueError(f"got {named}; takes each column once")
+        return named
