@@ -28,6 +28,7 @@ NEEDS: dict[ScoreName, frozenset[Need]] = {
 }
 GATE_SCORES = frozenset(name for name, needs in NEEDS.items() if "gates" in needs)  # scores that are taken of gates
 ALPHA_SCORES = frozenset({"quality", "weighted"})  # those of them that select.alpha weighs
+LOW_IS_GOOD = frozenset({"perplexity", "answer_nll"})  # scores whose presets keep the lowest; of all others the highest
 BASE_TYPES: dict[Family, str] = {"select_moe": "olmoe", "quality_gate": "qwen3"}  # `model_type` of a family's base
 GATED_TYPES = frozenset({"select_moe", "quality_gate_qwen3"})  # `model_type` of the selectors themselves
 MINI_BASE_MODELS = ("olmoe", "qwen3")  # what prepare pretrains for the mini world below data/base, by `model_type`

@@ -25,7 +25,7 @@ def two_sided(z: float) -> float:
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
-    """Holm's (1979) step-down correction: the i-th smallest of m times (m - i + 1), never below one before it, at most 1.
+    """Holm's (1979) correction: the i-th smallest of m times (m - i + 1), at most 1, never less than a smaller p's.
 
     None is no test: it stays None and does not count among the m.
     """

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 
 from mygo.data.labels import NUMBER, label_text
-from mygo.data.pool import open_pool
 from mygo.data.readers import read_rows
 from mygo.data.records import RowError, Unreadable
 from mygo.errors import UserError, listed, shown
@@ -31,12 +30,6 @@ class Label:
     meaning: str
 
 
-def label_columns(pool: Path) -> dict[str, Column]:
-    """The label columns of the pool by name; the one place that knows how a pool holds them."""
-    texts = open_pool(pool).to_table(columns=["label"])["label"].to_pylist()
-    return {"label": texts} if any(text is not None for text in texts) else {}
-
-
 def joined_columns(path: Path, id_column: str, ids: Sequence[str]) -> tuple[dict[str, Column], int]:
     """Every other column of a file (CSV, JSONL, Parquet) as labels of the samples with these ids, and how many of them
     the file has.
@@ -48,7 +41,7 @@ def joined_columns(path: Path, id_column: str, ids: Sequence[str]) -> tuple[dict
     for row in read_rows(path):
         value = row.value if isinstance(row.value, dict) else {}
         names |= dict.fromkeys(value)
-        key = label_text_or_none(value.get(id_column))
+        key = _text(value.get(id_column))
         if key in rows:
             raise UserError(f"--labels: {path} has the {id_column} {shown(key)} twice; takes each once")
         if key is not None:
@@ -63,10 +56,10 @@ def joined_columns(path: Path, id_column: str, ids: Sequence[str]) -> tuple[dict
             f"and {listed(rows, 1)}"
         )
     others = [name for name in names if name != id_column]
-    return {name: [label_text_or_none(rows.get(key, {}).get(name)) for key in keys] for name in others}, found
+    return {name: [_text(rows.get(key, {}).get(name)) for key in keys] for name in others}, found
 
 
-def label_text_or_none(value: object) -> str | None:
+def _text(value: object) -> str | None:
     """As `label_text`, and None for what is no label, such as a list."""
     try:
         return None if isinstance(value, Unreadable) else label_text(value)
@@ -118,4 +111,6 @@ def _numbers(name: str, texts: Column, good_above: float | None) -> Label:
             f"--good-above: got {good_above:g}; label {shown(name)} goes from {values[0]:g} to {values[-1]:g}, takes a "
             "number that divides it"
         )
-    return Label(name, value_N, good_N, numbers=True, meaning=f"a number, higher is better; good from {good_above:g} on")
+    return Label(
+        name, value_N, good_N, numbers=True, meaning=f"a number, higher is better; good from {good_above:g} on"
+    )

@@ -49,7 +49,8 @@ def spearman(x_N: np.ndarray, y_N: np.ndarray, prompt_N: np.ndarray, seed: int) 
     ranks = Ranks(np.stack([x_N, y_N], axis=1))
 
     def of(weight_N: np.ndarray) -> float:
-        return correlation(*ranks(weight_N).T, weight_N)
+        rank_NK = ranks(weight_N)
+        return correlation(rank_NK[:, 0], rank_NK[:, 1], weight_N)
 
     value = of(np.ones(len(x_N)))
     if math.isnan(value):
