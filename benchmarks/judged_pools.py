@@ -96,7 +96,7 @@ def tulu1(rows: Iterable[Row]) -> Iterator[Row]:
         yield {
             "id": identity,
             "messages": [{"role": "user", "content": key[0]}, {"role": "assistant", "content": key[1]}],
-            "acceptable": {True: "yes", False: "no"}.get(_majority(acceptable[key])),
+            "acceptable": _majority(acceptable[key]),
             "preference": _mean(every),
             **labels,
         }
@@ -106,8 +106,8 @@ def _mean(values: list[float]) -> float:
     return round(sum(values) / len(values), 6)
 
 
-def _majority(votes: list[float]) -> bool | None:
-    return None if 2 * sum(votes) == len(votes) else 2 * sum(votes) > len(votes)
+def _majority(votes: list[float]) -> str | None:
+    return None if 2 * sum(votes) == len(votes) else "yes" if 2 * sum(votes) > len(votes) else "no"
 
 
 def alpaca(rows: Iterable[Row]) -> Iterator[Row]:

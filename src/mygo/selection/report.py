@@ -75,8 +75,8 @@ def describe(outcome: Outcome) -> Row:
 
 
 def agreement(outcome: Outcome, labels: Labels) -> Row:
-    """AUC of the score and precision of the selection against the labels, or Spearman's correlation with numbers; empty,
-    with a line in the log, where the pool does not allow it.
+    """AUC of the score and precision of the selection against the labels, or Spearman's correlation with numbers;
+    empty, with a line in the log, where the pool does not allow it.
 
     `base_rate` is the share of good samples among the labelled ones that can be kept: what a random draw is expected to
     reach.

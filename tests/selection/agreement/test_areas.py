@@ -92,7 +92,8 @@ def test_obuchowskis_variance_by_hand():
     good = np.array([True, False, True, False, False])
     prompt = np.array([7, 7, 5, 9, 9])
     result = auc(score, good, prompt)
-    # shares 1, 2.5/3 of the good, minus 11/12: a 1/12, b -1/12. Of the others (1: 1, 0: 1, 2: 0.75): a 1/12, c 1/12 - 1/6
+    # shares 1, 2.5/3 of the good, minus 11/12: a 1/12, b -1/12
+    # of the others (1: 1, 0: 1, 2: 0.75), minus 11/12: a 1/12, c 1/12 - 1/6
     of_good = 2 / 1 * (2 / 144) / 2**2
     of_others = 2 / 1 * (2 / 144) / 3**2
     both = 3 / 2 * (1 / 144) / (2 * 3)

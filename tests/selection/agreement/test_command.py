@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from scipy.stats import spearmanr
 from sklearn.metrics import roc_auc_score
 
+from mygo.data.labels import read_label_columns
 from mygo.data.pool import write_pool
 from mygo.data.records import Sample
 from mygo.errors import UserError
@@ -87,18 +88,11 @@ def test_every_score_is_held_against_every_label(judged, made):
     assert (nice["good"], nice["kept"]) == (good[there].sum(), good[there].sum())
     quality = rows_of(result, "quality")["length"]
     labelled = there & (np.arange(ROWS) != 5)
-    texts = [value for _, value in read_pool(judged, "quality")]
-    expected = spearmanr(
-        length[labelled], [float(text) for text, is_there in zip(texts, labelled, strict=True) if is_there]
-    )
+    texts = read_label_columns(judged.pool)["quality"]
+    numbers = np.array([np.nan if text is None else float(text) for text in texts])
+    expected = spearmanr(length[labelled], numbers[labelled])
     assert quality["spearman"] == pytest.approx(expected.statistic, rel=1e-5)
     assert "auc" not in quality
-
-
-def read_pool(folders, name):
-    from mygo.data.labels import read_label_columns
-
-    return list(enumerate(read_label_columns(folders.pool)[name]))
 
 
 def test_perplexity_counts_from_its_low_end(judged, made):

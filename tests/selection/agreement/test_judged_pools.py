@@ -113,11 +113,12 @@ def test_all_of_oasst1(pool_of):
     prompt = prompt_numbers(pool)
     several = Counter(Counter(prompt.tolist()).values())
     assert max(several) == 5
-    # raters' ranks come from their own comparisons: they and the quality mostly say the same
+    # quality and rank of the same raters order 63 % of the pairs alike: no score can be expected to do much better
     there = ~np.isnan(quality) & ~np.isnan(rank)
     agreed = pairwise(quality[there], rank[there], prompt[there], 0)
-    assert agreed.pairs > 800
-    assert 0.6 < agreed.right.low < agreed.right.value < 0.9
+    assert (agreed.pairs, agreed.prompts) == (1019, 415)
+    assert agreed.right.value == pytest.approx(0.632, abs=1e-3)
+    assert 0.58 < agreed.right.low < 0.62
 
 
 def test_all_of_tulu1(pool_of):
