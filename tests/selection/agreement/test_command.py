@@ -150,6 +150,8 @@ def test_scores_that_cannot_be_taken_are_named_in_one_line(judged, write, made):
     for sample in samples:
         sample.dataset = "judged"
     judged.statistics = write(samples, name="ungated", gated=False).statistics
+    with pytest.raises(UserError):
+        run(judged, "--score", "quality")
     result = run(judged, "--format", "json")
     (line,) = [line for line in result.stderr.splitlines() if "lack what they need" in line]
     assert re.search(r"quality, weighted, normalized, raw", line)
@@ -204,6 +206,18 @@ def test_statistics_of_another_pool_are_refused(judged, write, made):
     judged.statistics = write(made.random_samples(ROWS - 1), name="other").statistics
     with pytest.raises(UserError, match="so it is of another pool"):
         run(judged)
+
+
+def test_a_score_that_grades_nothing_is_not_in_the_table(judged, write, made):
+    samples = [sample for sample in made.random_samples(300) if sample.n_tokens > 1][:ROWS]
+    for i, sample in enumerate(samples):
+        sample.dataset, sample.index, sample.nll = "judged", i, [float("nan")] * len(sample.nll)
+    judged.statistics = write(samples, name="broken", gated=False).statistics
+    with pytest.raises(UserError, match="--score: perplexity can grade none of the 48 samples"):
+        run(judged, "--score", "perplexity")
+    result = run(judged, "--format", "json")
+    assert set(rows_of(result, "nice")) == {"length"}
+    assert "not known, so not held fixed: perplexity" in result.stderr
 
 
 def test_a_pool_without_labels_says_where_they_come_from(write, made):

@@ -51,15 +51,21 @@ def graded_scores(material: Material, names: Sequence[str]) -> tuple[list[Graded
     skipped: list[str] = []
     for name in names or scores:
         try:
-            score_N = scores[name](material)
+            graded.append(_graded(name, scores[name](material), material))
         except UserError:
             if names:
                 raise
             skipped.append(name)
-            continue
-        order = "lowest" if name in LOW_IS_GOOD else "highest"
-        graded.append(Graded(name, order, ORDERS[order](np.where(np.isfinite(score_N), score_N, np.nan))))
     return graded, skipped
+
+
+def _graded(name: str, score_N: np.ndarray, material: Material) -> Graded:
+    if not np.isfinite(score_N).any():
+        raise UserError(
+            f"--score: {name} can grade none of the {len(score_N):,} samples of {material.statistics.folder}"
+        )
+    order = "lowest" if name in LOW_IS_GOOD else "highest"
+    return Graded(name, order, ORDERS[order](np.where(np.isfinite(score_N), score_N, np.nan)))
 
 
 def held_fixed(material: Material) -> Held:
