@@ -33,6 +33,7 @@ MAY_IMPORT = {
     "collection": BELOW,
     "evaluation": BELOW,
     "comparison": GROUND,
+    "__main__": {"errors"},  # commands are imported when they are asked for, by name
 }
 TORCH = {"torch", "transformers", "peft", "accelerate"}
 FOREIGN = {

@@ -4,8 +4,10 @@ import logging
 
 import pyarrow as pa
 import pytest
+from scipy.stats import spearmanr
 
 from mygo.selection.report import read_labels
+from mygo.selection.statistics import open_statistics
 
 
 def test_metrics_by_hand(scored, made):
@@ -99,6 +101,26 @@ def test_labels_are_compared_as_lower_case_texts(scored, made, good_label):
 def test_a_boolean_good_label(write, made):
     samples = made.random_samples(20, labels=["True", "false"])
     assert "auc" in made.run(write(samples), made.params(good_label=True))[0].metrics
+
+
+def test_numbers_are_correlated(write, made):
+    samples = made.random_samples(20, labels=["0.25", "1", None, "0.5", "0.75"])
+    folders = write(samples)
+    for order, sign in (("highest", 1), ("lowest", -1)):
+        metrics = made.run(folders, made.params(score="raw", order=order))[0].metrics
+        raw = made.score("raw", open_statistics(folders.statistics))
+        rows = [i for i, sample in enumerate(samples) if sample.label and sample.n_tokens > 1]
+        expected = spearmanr(raw[rows], [float(samples[i].label) for i in rows]).statistic
+        assert metrics["spearman"] == pytest.approx(sign * expected)
+        assert metrics["spearman_low"] < metrics["spearman"] < metrics["spearman_high"]
+        assert not {"auc", "precision_at_budget", "base_rate"} & set(metrics)
+
+
+def test_a_number_that_is_the_good_one_is_no_rank(write, made):
+    folders = write(made.random_samples(20, labels=["1", "2", "3"]))
+    metrics = made.run(folders, made.params(score="raw", good_label=3))[0].metrics
+    assert "auc" in metrics
+    assert "spearman" not in metrics
 
 
 @pytest.mark.parametrize("labels", [[None], ["clean"], ["wrong", "worse"]])

@@ -30,5 +30,6 @@ NEEDS: dict[ScoreName, frozenset[Need]] = {
 }
 GATE_SCORES = frozenset(name for name, needs in NEEDS.items() if "gates" in needs)  # scores that are taken of gates
 ALPHA_SCORES = frozenset({"quality", "weighted"})  # those of them that select.alpha weighs
+LOW_IS_GOOD = frozenset({"perplexity", "answer_nll"})  # scores whose presets keep the lowest; of all others the highest
 MINI_BASE_MODELS = ("olmoe", "qwen3")  # what prepare pretrains for the mini world below data/base, by `model_type`
 MINI_SUBJECTS = 8  # among which the facts of the mini world are dealt out in turn

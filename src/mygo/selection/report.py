@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from mygo.data.labels import label_text
-from mygo.selection.agreement import auc, wilson
+from mygo.data.labels import NUMBER, label_text
+from mygo.selection.agreement.areas import auc, wilson
+from mygo.selection.agreement.rank import spearman
 
 logger = logging.getLogger(__name__)
 
@@ -74,14 +75,16 @@ def describe(outcome: Outcome) -> Row:
 
 
 def agreement(outcome: Outcome, labels: Labels) -> Row:
-    """AUC of the score and precision of the selection against the labels; empty, with a line in the log, where the pool
-    does not allow it.
+    """AUC of the score and precision of the selection against the labels, or Spearman's correlation with numbers;
+    empty, with a line in the log, where the pool does not allow it.
 
     `base_rate` is the share of good samples among the labelled ones that can be kept: what a random draw is expected to
     reach.
     """
     labelled_N = labels.known_N & ~np.isnan(outcome.preference_N)
     good, others = count(labels.good_N & labelled_N), count(~labels.good_N & labelled_N)
+    if not good and (ranks := _rank_agreement(outcome, labels, labelled_N)):
+        return ranks
     if not (good and others):
         logger.info(
             "no agreement with labels reported: of the samples that can be graded, %d are labelled %r and %d otherwise",
@@ -104,6 +107,17 @@ def agreement(outcome: Outcome, labels: Labels) -> Row:
             "precision_high": precision.high,
         }
     return metrics
+
+
+def _rank_agreement(outcome: Outcome, labels: Labels, labelled_N: np.ndarray) -> Row:
+    """Spearman's correlation with labels that are numbers of more than two values, none of them the good one; empty
+    for others. Rows are taken as independent: `python -m mygo agreement` takes those of one prompt as a cluster.
+    """
+    texts = labels.text_N[labelled_N]
+    if len(set(texts)) < 3 or not all(NUMBER.fullmatch(text) for text in texts):
+        return {}
+    found = spearman(outcome.preference_N[labelled_N], texts.astype(float), np.arange(len(texts)), 0)
+    return {} if found is None else {"spearman": found.value, "spearman_low": found.low, "spearman_high": found.high}
 
 
 def count(mask: np.ndarray) -> int:

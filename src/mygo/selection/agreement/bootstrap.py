@@ -1,0 +1,28 @@
+"""Samples of prompts: rows that share a prompt are drawn together. N rows, G prompts."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+RESAMPLES = 1_000
+STREAM = b"agreement"
+
+
+def prompts_repeat(prompt_N: np.ndarray) -> bool:
+    """Whether two rows share a prompt; where none do, rows are independent, and formulas give the intervals."""
+    return len(np.unique(prompt_N)) < len(prompt_N)
+
+
+def draws(prompt_N: np.ndarray, seed: int) -> Iterator[np.ndarray]:
+    """How often each row is in each of `RESAMPLES` draws of G prompts with replacement, float64 [N]."""
+    prompts, place_N = np.unique(prompt_N, return_inverse=True)
+    rng = np.random.default_rng([seed, *STREAM])
+    for _ in range(RESAMPLES):
+        drawn_G = np.bincount(rng.integers(len(prompts), size=len(prompts)), minlength=len(prompts))
+        yield drawn_G[place_N].astype(np.float64)
+
+
+def middle_95(values: np.ndarray) -> tuple[float, float]:
+    """The 2.5 % and the 97.5 % quantile."""
+    low, high = np.quantile(values, [0.025, 0.975])
+    return float(low), float(high)

@@ -1,0 +1,82 @@
+"""The scores that some statistics allow, each turned so that higher is better, and what is held fixed beside them.
+
+N samples, C variables.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+
+from mygo.data.answers import answer_words
+from mygo.errors import UserError, listed, shown
+from mygo.params.choices import LOW_IS_GOOD
+from mygo.selection.material import Material
+from mygo.selection.scores import SCORES
+from mygo.selection.strategies import ORDERS
+
+HELD = ("length", "words", "perplexity", "answer_nll")  # what a score should know more than
+Score = Callable[[Material], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Graded:
+    """`preference_N` is higher for what `order` (highest, lowest) says is better; NaN where there is no score."""
+
+    name: str
+    order: str
+    preference_N: np.ndarray
+
+
+@dataclass(frozen=True)
+class Held:
+    """The variables that are held fixed in a partial correlation, as columns [N, C]; `missing` are not known."""
+
+    names: list[str]
+    value_NC: np.ndarray
+    missing: list[str]
+
+
+def graded_scores(material: Material, names: Sequence[str]) -> tuple[list[Graded], list[str]]:
+    """The scores with these names, or with none all that can be taken, and the names of those that cannot.
+
+    Raises `UserError` for a name that is no score, and for one that was asked for and cannot be taken.
+    """
+    scores = cast(Mapping[str, Score], SCORES)
+    for name in names:
+        if name not in scores:
+            raise UserError(f"--score: got {shown(name)}; choose from {listed(sorted(scores), len(scores))}")
+    graded: list[Graded] = []
+    skipped: list[str] = []
+    for name in names or scores:
+        try:
+            graded.append(_graded(name, scores[name](material), material))
+        except UserError:
+            if names:
+                raise
+            skipped.append(name)
+    return graded, skipped
+
+
+def _graded(name: str, score_N: np.ndarray, material: Material) -> Graded:
+    if not np.isfinite(score_N).any():
+        raise UserError(
+            f"--score: {name} can grade none of the {len(score_N):,} samples of {material.statistics.folder}"
+        )
+    order = "lowest" if name in LOW_IS_GOOD else "highest"
+    return Graded(name, order, ORDERS[order](np.where(np.isfinite(score_N), score_N, np.nan)))
+
+
+def held_fixed(material: Material) -> Held:
+    """Length in tokens, words of the answers, perplexity of the conversation and NLL of the answer, those known."""
+    known: dict[str, np.ndarray] = {}
+    sources = {**cast(Mapping[str, Score], SCORES), "words": lambda of: answer_words(of.pool).astype(np.float64)}
+    for name in HELD:
+        try:
+            value_N = sources[name](material) if name in sources else None
+        except UserError:
+            value_N = None
+        if value_N is not None and np.isfinite(value_N).any():
+            known[name] = np.where(np.isfinite(value_N), value_N, np.nan)
+    return Held(list(known), np.column_stack(list(known.values())), [name for name in HELD if name not in known])
