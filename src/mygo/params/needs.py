@@ -26,7 +26,7 @@ SWITCHES: dict[Need, str] = {  # what makes collect, or prepare, bring it
 
 def unmet(select: SelectParams, held: Set[Need]) -> dict[ScoreName, list[Need]]:
     """The scores that are asked for and cannot be made of what is held, each with what it lacks."""
-    lacking = {name: sorted(NEEDS[name] - held - ALWAYS) for name in select.scores()}
+    lacking: dict[ScoreName, list[Need]] = {name: sorted(NEEDS[name] - held - ALWAYS) for name in select.scores()}
     return {name: needs for name, needs in lacking.items() if needs}
 
 

@@ -126,7 +126,7 @@ def _grams(texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
 
     words = [text.lower().split() for text in texts]
     flat = np.array([word for row in words for word in row], dtype=object)
-    hashes = pd.util.hash_array(flat, categorize=True) if len(flat) else np.empty(0, np.uint64)
+    hashes = cast(Any, pd).util.hash_array(flat, categorize=True) if len(flat) else np.empty(0, np.uint64)
     edges = np.cumsum([0, *map(len, words)])
     rows = [_grams_of(hashes[first:stop]) for first, stop in pairwise(edges)]
     return np.concatenate(rows), np.array([len(row) for row in rows])

@@ -33,17 +33,14 @@ configs:
 - config_name: default
   data_files: selected.jsonl
   description: "{digest}"
-{parquet}---
+---
 
 `selected.jsonl`: the samples that were kept, best first; `datasets.load_dataset` of this folder reads it.
 
 `scores.parquet`: every sample of the pool, kept or not, with its score, rank, cluster and reason.
 """
-PARQUET_CONFIG = """- config_name: parquet
-  data_files: selected.parquet
-"""
 PARQUET_LINE = """
-`selected.parquet`: the same as `selected.jsonl`; `datasets.load_dataset(folder, "parquet")` reads it.
+`selected.parquet`: the same as `selected.jsonl`; `load_dataset("parquet", data_files="selected.parquet")` reads it.
 """
 
 
@@ -84,11 +81,9 @@ def write_selection(out: Path, pool: Path, scores: pa.Table, kept: np.ndarray, *
             file.writelines(lines := _lines(pool, scores, kept))
         if parquet:
             _write_parquet(lines, folder / "selected.parquet")
-        (folder / "README.md").write_text(_card(_digest(lines), parquet), encoding="utf-8")
-
-
-def _card(digest: str, parquet: bool) -> str:
-    return CARD.format(digest=digest, parquet=PARQUET_CONFIG if parquet else "") + (PARQUET_LINE if parquet else "")
+        (folder / "README.md").write_text(
+            CARD.format(digest=_digest(lines)) + (PARQUET_LINE if parquet else ""), encoding="utf-8"
+        )
 
 
 def _write_parquet(lines: list[bytes], path: Path) -> None:
