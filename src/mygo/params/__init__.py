@@ -5,8 +5,10 @@ from mygo.params.loading import check_params, load_params
 from mygo.params.schema import (
     BenchmarkParams,
     CollectParams,
+    CombinedScore,
     ConvertParams,
     EvalParams,
+    ExternalParams,
     FinetuneParams,
     HubBenchmark,
     HubDataset,
@@ -18,6 +20,7 @@ from mygo.params.schema import (
     QualityLossParams,
     ReferenceParams,
     SelectParams,
+    SourceShare,
     TrainingParams,
     WarmupParams,
 )
@@ -25,8 +28,10 @@ from mygo.params.schema import (
 __all__ = [
     "BenchmarkParams",
     "CollectParams",
+    "CombinedScore",
     "ConvertParams",
     "EvalParams",
+    "ExternalParams",
     "FinetuneParams",
     "HubBenchmark",
     "HubDataset",
@@ -38,6 +43,7 @@ __all__ = [
     "QualityLossParams",
     "ReferenceParams",
     "SelectParams",
+    "SourceShare",
     "TrainingParams",
     "WarmupParams",
     "check_params",

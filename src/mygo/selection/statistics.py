@@ -83,6 +83,11 @@ class Statistics:
         ]
         return np.concatenate(chunks)
 
+    def lists(self, column: str, width: int) -> np.ndarray:
+        """A column of lists of `width` numbers as float32 [N, width], NaN where the list is null."""
+        why = f"the manifest asks for lists of {width}"
+        return np.concatenate([self._lists(shard, column, width, why) for shard in self.manifest.shards])
+
     def features(self, rows: np.ndarray) -> np.ndarray:
         """Features of some samples (their places in the pool, ascending) as float32 [rows, D]: mean router
         probabilities of each layer and expert, or the mean last hidden state of dense families (DESIGN section 6). Held

@@ -18,14 +18,16 @@ from mygo.params.schema.prepare import (
     PrepareParams,
     ReferenceParams,
 )
-from mygo.params.schema.select import SelectParams
+from mygo.params.schema.select import CombinedScore, ExternalParams, SelectParams, SourceShare
 from mygo.params.schema.training import FinetuneParams, LoraParams, QualityLossParams, TrainingParams, WarmupParams
 
 __all__ = [
     "BenchmarkParams",
     "CollectParams",
+    "CombinedScore",
     "ConvertParams",
     "EvalParams",
+    "ExternalParams",
     "FinetuneParams",
     "HubBenchmark",
     "HubDataset",
@@ -38,6 +40,7 @@ __all__ = [
     "QualityLossParams",
     "ReferenceParams",
     "SelectParams",
+    "SourceShare",
     "TrainingParams",
     "WarmupParams",
 ]
@@ -56,6 +59,7 @@ class InputsParams(Section):
     finetune: str
     trash_expert: str
     quality_loss: str
+    external: str
 
 
 class Params(Section):
