@@ -62,6 +62,13 @@ def test_round_robin_by_hand(budget, expected):
     assert STRATEGIES["cluster_round_robin"](ranked, cluster, budget, np.random.default_rng(0)).tolist() == expected
 
 
+def test_noise_is_drawn_when_all_else_is():
+    ranked, cluster = np.array([8, 3, 5, 1, 7, 2]), np.array([-1, 2, -1, 2, 1, 0])
+    rows = STRATEGIES["cluster_round_robin"](ranked, cluster, 6, np.random.default_rng(0))
+    assert rows.tolist() == [3, 7, 2, 1, 8, 5]
+    assert number_clusters(cluster).tolist() == [-1, 0, -1, 0, 1, 2]
+
+
 def test_round_robin_over_one_cluster_is_top():
     ranked = np.random.default_rng(0).permutation(50)
     rows = STRATEGIES["cluster_round_robin"](ranked, np.full(50, 7), 20, np.random.default_rng(0))

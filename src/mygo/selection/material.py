@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from mygo.params import SelectParams
 from mygo.selection.statistics import Statistics
 
@@ -15,3 +17,10 @@ class Material:
     params: SelectParams
     pool: Path
     seed: int = 0
+
+
+def stream(seed: int, name: str) -> np.random.Generator:
+    """A random stream of its own: the warm-up pool is drawn with the same seed, and a random selection must not be the
+    same rows.
+    """
+    return np.random.default_rng([seed, *name.encode()])

@@ -15,6 +15,7 @@ from tqdm import tqdm
 from mygo.data.chat.plain import plain_text
 from mygo.data.pool import iter_batches
 from mygo.data.records import Message, from_records
+from mygo.selection.strategies import NO_CLUSTER
 from mygo.workdir import atomic_folder
 
 BATCH_ROWS = 4096
@@ -40,8 +41,8 @@ def scores_table(
     selected: np.ndarray,
     reason: Sequence[str],
 ) -> pa.Table:
-    """Every sample of the pool, in its order. A sample that has no score (NaN) has no rank either; one in no cluster
-    (-1) has null there.
+    """Every sample of the pool, in its order. A sample that has no score (NaN) has no rank either; one that
+    was not clustered has null there, noise -1.
     """
     rank = np.zeros(len(score), dtype=np.int64)
     rank[ranked] = np.arange(1, len(ranked) + 1)
@@ -55,7 +56,7 @@ def scores_table(
             "score": pa.array(score, mask=np.isnan(score)),
             "rank": pa.array(rank, mask=np.isnan(score)),
             "selected": pa.array(selected),
-            "cluster": pa.array(cluster.astype(np.int32), mask=cluster < 0),
+            "cluster": pa.array(cluster.astype(np.int32), mask=cluster == NO_CLUSTER),
             "reason": pa.array(reason, pa.string()),
         }
     )

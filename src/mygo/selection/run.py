@@ -13,12 +13,12 @@ from mygo.errors import UserError
 from mygo.params import SelectParams
 from mygo.params.choices import BY_SCORE, GATE_SCORES
 from mygo.selection import report
-from mygo.selection.clustering import normalise, spherical_kmeans
-from mygo.selection.material import Material
+from mygo.selection.clustering.clusters import NOTHING, Clustering, cluster
+from mygo.selection.material import Material, stream
 from mygo.selection.output import scores_table, write_selection
 from mygo.selection.scores import SCORES
 from mygo.selection.statistics import Statistics, open_statistics
-from mygo.selection.strategies import ORDERS, STRATEGIES, budget_of, number_clusters, rank_rows
+from mygo.selection.strategies import NO_CLUSTER, ORDERS, STRATEGIES, budget_of, number_clusters, rank_rows
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ def select(params: SelectParams, seed: int, statistics: Path, pool: Path, out: P
     graded = _grade(Material(recorded, params, pool, seed), keys)
     ranked = graded.ranked
     budget = keys.num_rows if params.strategy == "full" else budget_of(params.ratio, keys.num_rows)
-    cluster_N = _clusters(recorded, ranked, params.clusters, seed)
+    cluster_N, clustering = _clusters(recorded, ranked, params, seed, pool)
     selected_N = _spend(params.strategy, ranked, cluster_N, budget, seed)
     _say(recorded, graded, budget, selected_N)
 
@@ -64,7 +64,7 @@ def select(params: SelectParams, seed: int, statistics: Path, pool: Path, out: P
     outcome = report.Outcome(
         source_N, graded.n_tokens_N, graded.score_N, graded.preference_N, cluster_N, selected_N, budget
     )
-    return _report(outcome, report.read_labels(keys["label"], params.good_label))
+    return _report(outcome, report.read_labels(keys["label"], params.good_label), clustering)
 
 
 def _grade(material: Material, keys: pa.Table) -> Graded:
@@ -116,50 +116,43 @@ def _preference(score_N: np.ndarray, n_tokens_N: np.ndarray, params: SelectParam
     return ORDERS[params.order](score_N)
 
 
-def _clusters(recorded: Statistics, ranked: np.ndarray, clusters: int | None, seed: int) -> np.ndarray:
-    """The cluster of each of the pool's rows, -1 where it is in none. Clusters are numbered by the rank of their best
-    sample.
+def _clusters(
+    recorded: Statistics, ranked: np.ndarray, params: SelectParams, seed: int, pool: Path
+) -> tuple[np.ndarray, Clustering | None]:
+    """The cluster of each of the pool's rows, -1 where it is noise, -2 where it is in none. Clusters are numbered by
+    the rank of their best sample.
 
     The rows go in by their place in the pool: which samples are together does not depend on their scores.
     """
-    cluster_N = np.full(recorded.rows, -1, dtype=np.int32)
-    if clusters is None:
-        return cluster_N
-    if clusters > len(ranked):
-        raise UserError(
-            f"select.clusters: got {clusters:,}, but {len(ranked):,} samples can be graded; takes no more than that"
-        )
+    cluster_N = np.full(recorded.rows, NO_CLUSTER, dtype=np.int32)
+    if params.clusters is None:
+        return cluster_N, None
     rows = np.sort(ranked)
-    found = spherical_kmeans(normalise(recorded.features(rows)), clusters, _stream(seed, b"clusters"))
-    logger.info("%s", f"{len(rows):,} samples in {clusters:,} clusters after {found.iterations} iterations of k-means")
+    found = cluster(recorded, rows, params, seed, pool)
     cluster_N[rows] = found.label_R
     cluster_N[ranked] = number_clusters(cluster_N[ranked])
-    return cluster_N
+    return cluster_N, found
 
 
 def _spend(strategy: str, ranked: np.ndarray, cluster_N: np.ndarray, budget: int, seed: int) -> np.ndarray:
     """Which of the pool's rows are kept, as booleans; if fewer than the budget can be graded, those."""
     selected_N = np.zeros(len(cluster_N), dtype=bool)
-    rng = _stream(seed, b"select")
+    rng = stream(seed, "select")
     selected_N[STRATEGIES[strategy](ranked, cluster_N[ranked], min(budget, len(ranked)), rng)] = True
     return selected_N
 
 
-def _stream(seed: int, name: bytes) -> np.random.Generator:
-    """A random stream of its own: the warm-up pool is drawn with the same seed, and a random selection must not be the
-    same rows.
-    """
-    return np.random.default_rng([seed, *name])
-
-
-def _report(outcome: report.Outcome, labels: report.Labels) -> Selection:
+def _report(outcome: report.Outcome, labels: report.Labels, clustering: Clustering | None) -> Selection:
+    drawn, found = (clustering.plots, clustering.metrics) if clustering else (NOTHING, {})
     return Selection(
-        metrics=report.describe(outcome) | report.agreement(outcome, labels),
+        metrics=report.describe(outcome) | found | report.agreement(outcome, labels),
         plots={
             "score_histogram": report.histogram(outcome, labels),
             "labels": report.label_rows(outcome, labels),
             "sources": report.source_rows(outcome),
             "clusters": report.cluster_rows(outcome),
+            "elbow": drawn["elbow"],
+            "projection": report.projection_rows(drawn["projection"], outcome),
         },
     )
 

@@ -7,6 +7,9 @@ from fractions import Fraction
 import numpy as np
 import pyarrow as pa
 
+NOISE = -1  # the cluster of what a clustering leaves over
+NO_CLUSTER = -2  # of a row that was not clustered
+
 # (rows that can be graded, best first; the cluster of each of these; how many to keep; randomness) -> rows that are
 # kept
 Strategy = Callable[[np.ndarray, np.ndarray, int, np.random.Generator], np.ndarray]
@@ -21,10 +24,10 @@ def cluster_round_robin(
     ranked: np.ndarray, cluster_R: np.ndarray, budget: int, _rng: np.random.Generator
 ) -> np.ndarray:
     """The best row of every cluster, then the second best of every cluster, and so on; in each round the clusters go by
-    their best row's rank.
+    their best row's rank. Noise is a cluster that is drawn when all others are empty.
     """
     turn_R = places_in_cluster(cluster_R)
-    return ranked[np.lexsort((number_clusters(cluster_R), turn_R))[:budget]]
+    return ranked[np.lexsort((number_clusters(cluster_R), turn_R, cluster_R == NOISE))[:budget]]
 
 
 def random(ranked: np.ndarray, _cluster_R: np.ndarray, budget: int, rng: np.random.Generator) -> np.ndarray:
@@ -46,9 +49,12 @@ STRATEGIES: dict[str, Strategy] = {
 
 
 def number_clusters(cluster_R: np.ndarray) -> np.ndarray:
-    """The same clusters, numbered from 0 in the order in which they first appear."""
-    _, first, inverse = np.unique(cluster_R, return_index=True, return_inverse=True)
-    return np.argsort(np.argsort(first))[inverse]
+    """The same clusters, numbered from 0 in the order in which they first appear; noise stays noise."""
+    inside = cluster_R != NOISE
+    number_R = np.full(len(cluster_R), NOISE)
+    _, first, inverse = np.unique(cluster_R[inside], return_index=True, return_inverse=True)
+    number_R[inside] = np.argsort(np.argsort(first))[inverse]
+    return number_R
 
 
 def places_in_cluster(cluster_R: np.ndarray) -> np.ndarray:
