@@ -32,7 +32,7 @@ from threadpoolctl import threadpool_limits
 from benchmarks import pandas_selection
 from benchmarks.made_statistics import Size, write_statistics
 from benchmarks.pandas_selection import Chosen
-from mygo.selection.clustering import normalise, spherical_kmeans
+from mygo.selection.clustering.kmeans import normalise, spherical_kmeans
 from mygo.selection.scores.gates import layer_gates, normalised_mean
 from mygo.selection.statistics import open_statistics
 from mygo.selection.strategies import budget_of, rank_rows, top

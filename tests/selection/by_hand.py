@@ -16,6 +16,19 @@ import pyarrow.parquet as pq
 from mygo.data.records import POOL_SCHEMA
 from mygo.params import SelectParams
 
+CLUSTERING: dict[str, Any] = {
+    "method": "kmeans",
+    "features": "auto",
+    "k_range": [2, 8],
+    "max_iters": 100,
+    "pca": None,
+    "min_cluster_size": 2,
+    "min_samples": None,
+    "metric": "euclidean",
+    "auto_tune": False,
+    "projection": "pca",
+    "backend": "cpu",
+}
 DEFAULTS: dict[str, Any] = {
     "score": "quality",
     "tokens": "all",
@@ -84,9 +97,12 @@ class Folders:
 
 
 def make_params(**changes: Any) -> SelectParams:
-    """Like `conf/select/quality.yaml`; a budget of another kind replaces the ratio."""
+    """Like `conf/select/quality.yaml`; a budget of another kind replaces the ratio. `clustering`: what differs from
+    `CLUSTERING`.
+    """
     if {"count", "token_budget"} & changes.keys():
         changes = {"ratio": None} | changes
+    changes["clustering"] = CLUSTERING | changes.get("clustering", {})
     return SelectParams(**(DEFAULTS | changes))
 
 

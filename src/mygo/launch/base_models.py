@@ -7,9 +7,10 @@ from typing import Any, Literal
 from mygo.errors import UserError, shown
 from mygo.params import Params
 from mygo.params.choices import MINI_BASE_MODELS, Family
-from mygo.params.families import family_of, why_not
+from mygo.params.families import ROUTED, family_of, why_not
 from mygo.params.inputs import BASE_FOLDER, MADE, is_folder
 
+EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts")  # how many, as configs say it
 WARMED = "data/warmed"  # holds a model for each epoch of the warm-up
 
 
@@ -44,8 +45,10 @@ def what_grades(params: Params, root: Path) -> Family | Literal["plain"] | None:
 
 def has_routers(model: str, root: Path) -> bool | None:
     """Whether a base model is a mixture of experts; `None` where that cannot be known before it is loaded."""
-    kind = _type_of(model, root) if is_folder(model, root) else None
-    return None if kind is None else "moe" in kind or kind == "mixtral"
+    config = _config_of(model, root) if is_folder(model, root) else None
+    if config is None:
+        return None
+    return config["model_type"] in ROUTED or "moe" in config["model_type"] or any(map(config.get, EXPERTS))
 
 
 def of_the_mini_world(path: Path, root: Path) -> bool:

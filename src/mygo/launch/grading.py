@@ -37,7 +37,7 @@ def will_hold(params: Params, grader: Grader, root: Path) -> frozenset[Need]:
     not known whether a model has any: select says so then.
     """
     collect = params.collect
-    records = RECORDS.get(grader, frozenset())
+    records = frozenset() if grader == "plain" else RECORDS[grader]
     model = params.convert.base_model if collect.base_model is None else collect.base_model
     there: dict[Need, bool] = {
         "gates": "gates" in records,

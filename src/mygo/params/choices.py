@@ -58,6 +58,12 @@ Need = Literal[
     "file",
     "length",
 ]
+ClusterMethod = Literal["kmeans", "hdbscan", "spectral", "gaussian_mixture"]
+ClusterFeatures = Literal["auto", "router_probs", "router_logits", "hidden_mean", "gate_profile", "text"]
+ClusterMetric = Literal["euclidean", "manhattan", "cosine"]  # of HDBSCAN, between rows of length 1
+ClusterBackend = Literal["cpu", "torch", "cuml", "auto"]
+BACKEND_OF: dict[ClusterBackend, ClusterMethod] = {"torch": "kmeans", "cuml": "hdbscan"}  # what a GPU library does
+Projection = Literal["pca", "umap", "none"]
 NEEDS: dict[ScoreName, frozenset[Need]] = {
     "quality": frozenset({"gates"}),
     "weighted": frozenset({"gates"}),

@@ -14,7 +14,7 @@ from mygo.errors import UserError, listed, shown
 from mygo.params.choices import LOW_IS_GOOD
 from mygo.selection.material import Material
 from mygo.selection.scores import SCORES
-from mygo.selection.strategies import ORDERS
+from mygo.selection.ranking import ORDERS
 
 HELD = ("length", "words", "perplexity", "answer_nll")  # what a score should know more than
 Score = Callable[[Material], np.ndarray]

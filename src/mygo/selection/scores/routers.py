@@ -52,5 +52,5 @@ def _of_experts(material: Material, column: str) -> np.ndarray:
     """A column of routers as float32 [N, L, E], NaN where a sample has none."""
     manifest = material.statistics.manifest
     experts = manifest.experts + manifest.trash_experts
-    flat = material.statistics.lists(column, manifest.layers * experts)
-    return flat.reshape(-1, manifest.layers, experts)
+    flat = material.statistics.lists(column, manifest.router_layers * experts)
+    return flat.reshape(-1, manifest.router_layers, experts)
