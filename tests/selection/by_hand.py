@@ -180,6 +180,7 @@ def write_folders(
     manifest = {
         "fingerprint": {},
         "layers": len(samples[0].logits),
+        "router_layers": len(samples[0].logits) if "experts" in manifest else 0,
         "experts": 0,
         "hidden": 8,
         "records": ["gates"] if gated else [],

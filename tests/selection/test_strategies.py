@@ -75,7 +75,7 @@ def test_round_robin_draws_noise_last():
 
 def test_noise_is_drawn_when_all_else_is():
     ranked, cluster = np.array([8, 3, 5, 1, 7, 2]), np.array([-1, 2, -1, 2, 1, 0])
-    rows = STRATEGIES["cluster_round_robin"](ranked, cluster, 6, np.random.default_rng(0))
+    rows = STRATEGIES["cluster_round_robin"](candidates(ranked, cluster=cluster))
     assert rows.tolist() == [3, 7, 2, 1, 8, 5]
     assert number_clusters(cluster).tolist() == [-1, 0, -1, 0, 1, 2]
 

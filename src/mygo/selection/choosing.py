@@ -98,7 +98,7 @@ def _clusters(
     if params.clusters is None:
         return cluster_N, None
     rows = np.sort(ranked)
-    key = ("clusters", digest_of(rows), params.clusters, params.clustering, seed)
+    key = ("clusters", digest_of(rows), params.clusters, params.clustering.model_dump_json(), seed)
     found = opened.memo.get(key, lambda: cluster(opened.statistics, rows, params, seed, opened.pool))
     cluster_N[rows] = found.label_R
     cluster_N[ranked] = number_clusters(cluster_N[ranked])
