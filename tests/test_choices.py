@@ -45,6 +45,7 @@ def test_every_choice_belongs_to_a_registry_or_says_why_not():
     """A new parameter with choices must either get a line above or a name here."""
     walked = {"ScoreName", "StrategyName", "Order", "RowFormat", "Family", "TrashExpertMode", "QualityLossType"}
     walked |= {"ClusterMethod", "ClusterFeatures", "Projection"}
+    # a switch in one place each
     no_registry = {
         "ClusterBackend",
         "ClusterMetric",
@@ -52,7 +53,7 @@ def test_every_choice_belongs_to_a_registry_or_says_why_not():
         "Need",
         "Predict",
         "Tokens",
-    }  # a switch in one place each
+    }
     stated = {name for name, value in vars(choices).items() if get_args(value)}
     assert stated == walked | no_registry | {"Averaging"}
 

@@ -33,18 +33,25 @@ def params_with(key: str | int, value: object) -> dict:
             "topk",
             "select.strategy: got 'topk'; takes 'top', 'cluster_round_robin', 'random' or 'full'",
         ),
-        ("select.clusters", 0, "select.clusters: got 0; takes greater than or equal to 1"),
+        ("select.clusters", 0, "select.clusters: got 0; takes greater than or equal to 1 or 'auto'"),
+        ("select.clusters", "many", "select.clusters: got 'many'; takes a valid integer or 'auto'"),
+        ("select.clustering.method", "dbscan", "select.clustering.method: got 'dbscan'; takes 'kmeans', 'hdbscan'"),
+        ("select.clustering.k_range", [9], "select.clustering: k_range got [9]; takes two numbers, the smaller"),
+        ("select.clustering.k_range", [9, 3], "select.clustering: k_range got [9, 3]; takes two numbers"),
+        ("select.clustering.k_range", [0, 3], "select.clustering.k_range.0: got 0; takes greater than or equal to 1"),
+        ("select.clustering.min_cluster_size", 1, "select.clustering.min_cluster_size: got 1; takes greater than or"),
+        ("select.clustering.backend", "cuml", "select.clustering: backend cuml does hdbscan; with method kmeans takes"),
         ("select.clusters", 2.5, "select.clusters: got 2.5; takes a valid integer"),
         (
             "select.strategy",
             "cluster_round_robin",
-            "select: strategy cluster_round_robin needs select.clusters, a number of 1 or more; got null",
+            "select: strategy cluster_round_robin needs select.clusters, a number of 1 or more or auto; got null",
         ),
         ("seed", True, "seed: got True; takes a valid integer"),
         (
             "select.ratoi",
             0.1,
-            "select.ratoi: unknown key; did you mean ratio? select takes alpha, clusters, eps, good_label, "
+            "select.ratoi: unknown key; did you mean ratio? select takes alpha, clustering, clusters, eps, good_label, "
             "order, ratio, score, strategy, tau, tokens",
         ),
         ("collect.checkpoint", "first", "collect.checkpoint: got 'first'; takes a valid integer or 'last'"),
