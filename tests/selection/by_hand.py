@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from mygo.data.records import POOL_SCHEMA
 from mygo.params import SelectParams
+from mygo.selection.run import Selection, select
 
 CLUSTERING: dict[str, Any] = {
     "method": "kmeans",
@@ -251,3 +252,11 @@ def random_samples(
             Sample(f"set_{i % 3}", i, nll, logits, labels[i % len(labels)], answer=answer, base_nll=base_nll)
         )
     return samples
+
+
+def run_select(folders: Folders, params: SelectParams, seed: int = 0) -> tuple[Selection, list[dict], list[int]]:
+    """What select reports, the rows of `scores.parquet`, and the index of each sample that is kept."""
+    out = folders.pool.parent / "selected"
+    result = select(params, seed, folders.statistics, folders.pool, out)
+    kept = [json.loads(line)["source_index"] for line in (out / "selected.jsonl").read_text().splitlines()]
+    return result, pq.read_table(out / "scores.parquet").to_pylist(), kept

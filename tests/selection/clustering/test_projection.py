@@ -46,9 +46,7 @@ def test_none_draws_nothing():
 
 def test_umap_is_an_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "umap", None)
-    with pytest.raises(
-        UserError, match=r"projection: got umap, and umap-learn is not installed .*; takes pca or none$"
-    ):
+    with pytest.raises(UserError, match=r"projection: got umap, and umap is not installed here .*; takes pca or none$"):
         project(unit_rows(*range(9)), np.zeros(9, int), "umap", 0)
 
 

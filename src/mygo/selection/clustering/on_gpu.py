@@ -74,8 +74,8 @@ def cuml_hdbscan(needed: bool) -> Callable[..., Any] | None:
     if importlib.util.find_spec("cuml") is None:
         if needed:
             raise UserError(
-                "select.clustering.backend: got cuml, which is not installed here (RAPIDS' wheels are cuml-cu12 and "
-                "cuml-cu13); takes cpu"
+                "select.clustering.backend: got cuml, and cuml is not installed here (RAPIDS' wheels are cuml-cu12 "
+                "and cuml-cu13); takes cpu"
             )
         return None
     from cuml.cluster import HDBSCAN  # pyright: ignore[reportMissingImports]

@@ -39,8 +39,8 @@ def umap(x_SD: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         from umap import UMAP
     except ImportError:
         raise UserError(
-            "select.clustering.projection: got umap, and umap-learn is not installed (pip install 'mygo[umap]'); takes "
-            "pca or none"
+            "select.clustering.projection: got umap, and umap is not installed here (pip install "
+            "'mygo[umap]'); takes pca or none"
         ) from None
     neighbours, seed = min(15, len(x_SD) - 1), int(rng.integers(2**31))
     start = "spectral" if len(x_SD) > 4 * FEWEST_FOR_UMAP else "random"
