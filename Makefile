@@ -2,6 +2,7 @@
 # make lint   style and types                           make test-slow  the tests that take minutes
 # make bench  speed against other loops and libraries   make plots      the plots as a page (make pictures: as PNG)
 # make table  strategies compared over seeds            make evidence   three worlds judged by their true labels
+# make table-epochs  selections by each epoch of the warm-up, without fine-tuning
 # make mutants FILE=src/mygo/... TESTS=tests/...        the share of small changes to FILE that TESTS notice
 # Every target makes the environment first, and only where it is missing or out of date.
 PYTHON ?= python3
@@ -12,7 +13,7 @@ STAMP := $(VENV)/.installed
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: env repro test test-slow lint table evidence bench mutants plots pictures clean
+.PHONY: env repro test test-slow lint table table-epochs evidence bench mutants plots pictures clean
 
 env: $(STAMP)
 
@@ -48,6 +49,11 @@ TABLE ?= work/table
 table: $(STAMP)
 	python -m mygo.comparison --seeds $(SEEDS) --strategies $(STRATEGIES) $(if $(SETTINGS),--set $(SETTINGS)) \
 		--out $(TABLE)
+
+# Selections by each epoch of the warm-up: make table-epochs SEEDS="0 1 2" SETTINGS="warmup.epochs=4" FINETUNE=1
+table-epochs: $(STAMP)
+	python -m mygo.comparison --epochs --seeds $(SEEDS) $(if $(SETTINGS),--set $(SETTINGS)) \
+		$(if $(FINETUNE),--finetune) --out $(TABLE)
 
 # What clean samples alone would give: three worlds, judged by their true labels.
 evidence: $(STAMP)

@@ -85,7 +85,7 @@ def main(selector: str, conversations: str, out: str) -> None:
     for kind, averaging in KINDS:
         params = small_params({"type": kind, "averaging": averaging}, epochs=1)
         results[f"{kind} {averaging}"], _ = small_run(params, runtime, Path(selector), samples[:8])
-    _, trainer = small_run(small_params(), runtime, Path(selector), samples, logging_steps=4)
+    _, trainer = small_run(small_params({"debug": True}), runtime, Path(selector), samples, logging_steps=4)
     results["log"] = trainer.state.log_history
     Path(out).with_suffix(f".{runtime.rank}.json").write_text(json.dumps(results))
 

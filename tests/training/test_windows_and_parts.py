@@ -86,7 +86,7 @@ def test_gradients_do_not_depend_on_how_a_batch_is_cut(tiny_selector, conversati
 
 
 @pytest.mark.slow
-def test_two_processes_have_the_gradients_and_the_log_of_one(tiny_selector, conversations, tmp_path):
+def test_two_processes_have_the_gradients_and_the_log_of_one(tiny_selector, conversations, tmp_path, capsys):
     if "select_moe" in str(tiny_selector):
         pytest.skip("one family is enough: the counts and sums are the trainer's")
     samples = conversations[:24]
@@ -97,12 +97,23 @@ def test_two_processes_have_the_gradients_and_the_log_of_one(tiny_selector, conv
         alone, _ = small_run(params, CPU, tiny_selector, samples[:8])
         for process in in_two:
             assert close_gradients(process[f"{kind} {averaging}"], alone)
-    log = windows(small_run(small_params(), CPU, tiny_selector, samples, logging_steps=4)[1].state.log_history)
+    capsys.readouterr()
+    alone = small_run(small_params({"debug": True}), CPU, tiny_selector, samples, logging_steps=4)[1]
+    log = windows(alone.state.log_history)
+    expected = ranges(capsys.readouterr().err)
+    assert [len(ranges(process["stderr"])) for process in in_two] == [len(expected), 0] == [9, 0]
+    assert ranges(in_two[0]["stderr"])[0] == pytest.approx(expected[0], abs=1.1e-3)
     for process in in_two:
         assert [entry["step"] for entry in windows(process["log"])] == [4, 8, 9]
         for one, other in zip(windows(process["log"]), log, strict=True):
             for name in (*PARTS, "good_ratio/layer_00", "good_ratio/layer_01"):
                 assert one[name] == pytest.approx(other[name], rel=1e-3), name
+
+
+def ranges(stderr):
+    """The numbers of each line that says the range of good_ratio."""
+    lines = [line.split("by layer: ")[1] for line in stderr.splitlines() if "by layer: " in line]
+    return [[float(number) for layer in line.split(", ") for number in layer.split()[1:]] for line in lines]
 
 
 def launch_two(arguments, folder):
@@ -134,4 +145,5 @@ def launch_two(arguments, folder):
     ]
     errors = [process.communicate(timeout=240)[1] for process in processes]
     assert [process.returncode for process in processes] == [0, 0], "\n".join(errors)
-    return [json.loads((folder / f"out.{rank}.json").read_text()) for rank in range(2)]
+    written = [json.loads((folder / f"out.{rank}.json").read_text()) for rank in range(2)]
+    return [result | {"stderr": said} for result, said in zip(written, errors, strict=True)]

@@ -1,4 +1,5 @@
-"""Compare strategies over seeds, and print the table: `python -m mygo.comparison`, or `make table`.
+"""Compare strategies over seeds, and print the table: `python -m mygo.comparison`, or `make table`. With `--epochs`,
+compare selections by each epoch of the warm-up instead: `make table-epochs`.
 
 Every cell (one seed of one strategy) is the pipeline up to eval, run by DVC in a copy of this repository under work/,
 with uncommitted changes as they are. Stages that cells share run once, and stages that ran before come from DVC's run
@@ -15,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from mygo.comparison.cells import Cell, Strategy, keep, kept, measured, parse_strategy
+from mygo.comparison.epochs import compare_epochs, write_epochs
 from mygo.comparison.table import write_table
 from mygo.comparison.workspace import Workspace, open_workspace
 from mygo.errors import UserError, one_sentence
@@ -27,12 +29,22 @@ WORK = Path("work/table")
 def main() -> None:
     arguments = _parser().parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # an exit takes the pipeline that is running with it
+    settings, seeds = arguments.set, arguments.seeds
+    if arguments.epochs is not None:
+        with _alone(WORK):
+            workspace = open_workspace(Path(), WORK / "repository")
+            made = compare_epochs(workspace, arguments.epochs, seeds or [0], settings, arguments.finetune, WORK)
+        print(write_epochs(made, arguments.out))
+        print(f"written to {arguments.out}: epochs.md, epochs.json, epochs.csv", file=sys.stderr)
+        return
+    if arguments.finetune:
+        raise UserError("--finetune: goes with --epochs; a table of strategies fine-tunes always")
     strategies = [parse_strategy(text) for text in dict.fromkeys(arguments.strategies)]
     if len({strategy.name for strategy in strategies}) < len(strategies):
         raise UserError("--strategies: got one name for two strategies; takes a name for each")
     with _alone(WORK):
         workspace = open_workspace(Path(), WORK / "repository")
-        cells = compare(workspace, strategies, list(dict.fromkeys(arguments.seeds)), arguments.set, WORK)
+        cells = compare(workspace, strategies, list(dict.fromkeys(seeds or range(5))), settings, WORK)
     print(write_table(cells, arguments.reference, arguments.out))
     print(f"written to {arguments.out}: table.md, table.json, cells.csv", file=sys.stderr)
 
@@ -74,7 +86,9 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME",
         help="presets of conf/select, or NAME:key=value,key=value",
     )
-    add("--seeds", nargs="+", type=int, default=range(5), metavar="SEED")
+    add("--seeds", nargs="+", type=int, metavar="SEED", help="default: 0 to 4; with --epochs 0")
+    add("--epochs", nargs="*", type=int, metavar="EPOCH", help="compare these epochs of the warm-up; none named: all")
+    add("--finetune", action="store_true", help="with --epochs: fine-tune on each selection and evaluate, too")
     add("--reference", default="random", metavar="NAME", help="the strategy that all are held against")
     add("--set", nargs="+", default=(), metavar="KEY=VALUE", help="settings of every cell, as for dvc exp run -S")
     add("--out", type=Path, default=WORK, metavar="FOLDER", help="where the table goes")

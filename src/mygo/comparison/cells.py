@@ -60,13 +60,7 @@ def measured(params: dict[str, Any], metrics: Path, key: str, strategy: str) -> 
     """The cell that the metrics of a finished run make. Raises `UserError` if `eval.tasks` begins with a task that has
     no accuracy.
     """
-    select, evaluation = (json.loads((metrics / f"{name}.json").read_text()) for name in ("select", "eval"))
-    task = params["eval"]["tasks"][0]
-    row = evaluation.get(task, {})
-    if "acc" not in row:
-        raise UserError(
-            f"eval.tasks: got {task!r} first, which has no accuracy; a comparison takes one that has, as mmlu"
-        )
+    select, row = json.loads((metrics / "select.json").read_text()), accuracy_of(params, metrics)
     return Cell(
         key=key,
         strategy=strategy,
@@ -81,6 +75,17 @@ def measured(params: dict[str, Any], metrics: Path, key: str, strategy: str) -> 
         questions=row["n"],
         machine=machine(),
     )
+
+
+def accuracy_of(params: dict[str, Any], metrics: Path) -> dict[str, Any]:
+    """What eval measured of the first task. Raises `UserError` if that has no accuracy."""
+    task = params["eval"]["tasks"][0]
+    row = json.loads((metrics / "eval.json").read_text()).get(task, {})
+    if "acc" not in row:
+        raise UserError(
+            f"eval.tasks: got {task!r} first, which has no accuracy; a comparison takes one that has, as mmlu"
+        )
+    return row
 
 
 def keep(cell: Cell, folder: Path) -> None:

@@ -4,7 +4,7 @@ import csv
 import io
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ def write_table(cells: Sequence[Cell], reference: str, folder: Path) -> str:
     writer = csv.DictWriter(stream, fieldnames=list(Cell.__annotations__), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    summary = {strategy: _finite(summarise(cells, strategy, reference)) for strategy in _strategies(cells)}
+    summary = {strategy: finite(summarise(cells, strategy, reference)) for strategy in _strategies(cells)}
     write_atomically(folder / "table.md", text.encode())
     write_atomically(folder / "cells.csv", stream.getvalue().encode())
     write_atomically(folder / "table.json", json.dumps(summary, indent=1).encode() + b"\n")
@@ -47,8 +47,8 @@ def summarise(cells: Sequence[Cell], strategy: str, reference: str) -> dict[str,
     accuracy = {cell.seed: cell.accuracy for cell in own}
     comparable = strategy != reference and bool(accuracy.keys() & other.keys())
     return {
-        "auc": _spread_of([cell.auc for cell in own]),
-        "clean": _spread_of([cell.clean for cell in own]),
+        "auc": spread_of([cell.auc for cell in own]),
+        "clean": spread_of([cell.clean for cell in own]),
         "accuracy": spread(accuracy.values()),
         "gain": spread(cell.gain for cell in own),
         "difference": paired_difference(accuracy, other) if comparable else None,
@@ -61,7 +61,7 @@ def markdown(cells: Sequence[Cell], reference: str) -> str:
     for strategy in _strategies(cells):
         row = summarise(cells, strategy, reference)
         digits = {"auc": 2, "clean": 2, "accuracy": 3}
-        shown = [_plain(row[name], digits[name]) for name in digits]
+        shown = [plain(row[name], digits[name]) for name in digits]
         lines.append([strategy, *shown, _signed(row["gain"]), _signed(row["difference"])])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n\n" + _notes(cells)
 
@@ -79,7 +79,7 @@ def _notes(cells: Sequence[Cell]) -> str:
         "a ± b: mean and standard deviation between seeds.",
         f"[low, high]: {LEVEL:.0%} interval of the mean difference over seeds, by Student's t; where it holds 0, the "
         "two are not told apart.",
-        f"The base model scores {_plain(base, 3)} on {questions:,} questions.",
+        f"The base model scores {plain(base, 3)} on {questions:,} questions.",
         f"A standard error over questions{over_questions} is another thing: it says how well one training is measured, "
         "not how far trainings and worlds differ.",
         f"Measured on {'; '.join(sorted({cell.machine for cell in cells}))}: another kind of CPU gives other numbers.",
@@ -91,12 +91,14 @@ def _strategies(cells: Sequence[Cell]) -> list[str]:
     return list(dict.fromkeys(cell.strategy for cell in cells))
 
 
-def _spread_of(values: Sequence[float | None]) -> Spread | None:
+def spread_of(values: Sequence[float | None]) -> Spread | None:
+    """Of the values that are known; `None` if none is."""
     known = [value for value in values if value is not None]
     return spread(known) if known else None
 
 
-def _plain(value: Spread | Interval | None, digits: int) -> str:
+def plain(value: Spread | Interval | None, digits: int) -> str:
+    """`mean ± sd`, without the second for one seed."""
     if not isinstance(value, Spread):
         return NOTHING
     return f"{value.mean:.{digits}f}" + ("" if math.isnan(value.sd) else f" ± {value.sd:.{digits}f}")
@@ -111,7 +113,7 @@ def _signed(value: Spread | Interval | None) -> str:
     return f"{value.mean:+.3f}{interval}"
 
 
-def _finite(row: dict[str, Spread | Interval | None]) -> dict[str, Any]:
+def finite(row: Mapping[str, Spread | Interval | None]) -> dict[str, Any]:
     """JSON knows no NaN: what one seed cannot say is null."""
     return {
         name: None

@@ -44,11 +44,13 @@ class Workspace:
             raise UserError(_last_line(done.stderr).removeprefix("error: "))
         return [Composed(**composed) for composed in json.loads(done.stdout)]
 
-    def run(self, composed: Composed, log: Path) -> None:
-        """`dvc repro eval` with these parameters; what it prints goes to `log`. Raises `UserError` if it fails."""
+    def run(self, composed: Composed, log: Path, stage: str = "eval") -> None:
+        """The pipeline up to `stage` with these parameters; what it prints goes to `log`. Raises `UserError` if it
+        fails.
+        """
         (self.folder / "params.yaml").write_text(composed.text, encoding="utf-8")
         log.parent.mkdir(parents=True, exist_ok=True)
-        done = self._python("-m", "dvc", "repro", "eval", log=log)
+        done = self._python("-m", "dvc", "repro", stage, log=log)
         if done.returncode:
             lines = [line for line in log.read_text(errors="replace").splitlines() if line.startswith("error: ")]
             raise UserError(f"{log}: the pipeline stopped ({lines[0] if lines else 'see there'})")
