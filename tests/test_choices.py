@@ -7,14 +7,15 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_N
 
 from mygo.data.formats import FORMATS
 from mygo.data.mini_world.subjects import SUBJECTS
+from mygo.models.config import GatedConfig
 from mygo.models.families import FAMILIES
 from mygo.models.losses import AVERAGING, QUALITY_LOSSES
 from mygo.models.trash import TRASH_EXPERTS
-from mygo.params import ConvertParams, PrepareParams, QualityLossParams, SelectParams, WarmupParams, choices
-from mygo.params import families
+from mygo.params import ConvertParams, PrepareParams, QualityLossParams, SelectParams, WarmupParams, choices, families
 from mygo.selection.scores import SCORES
 from mygo.selection.strategies import ORDERS, STRATEGIES
 from mygo.training.objectives import OBJECTIVES
+from tests.launch.test_inputs import composed
 
 NOT_A_FORMAT = {"auto"}  # of a row is found by looking at it
 
@@ -72,6 +73,11 @@ def test_what_is_said_of_models_and_scores_before_they_are_imported_is_so():
 )
 def test_a_selector_is_known_by_its_config(config, family):
     assert families.family_of(config) == family
+
+
+def test_the_default_quality_loss_is_that_of_conf_and_of_models():
+    default = composed()["warmup"]["quality_loss"]["type"]
+    assert default == choices.DEFAULT_QUALITY_LOSS == GatedConfig().quality_loss_type
 
 
 def test_what_is_said_of_some_scores_and_strategies_is_of_ones_that_are_there():

@@ -54,7 +54,14 @@ def test_plots_are_refused(tmp_path):
         write_plot(path, [{"x": 1}, {"x": 1, "y": 2}])
     with pytest.raises(UserError, match=r"a\.csv: row 0, x: got nan"):
         write_plot(path, [{"x": float("nan")}])
+    with pytest.raises(ValueError, match="row 0 has the columns"):
+        write_plot(path, [{"x": 1}], ("y",))
     assert not list(tmp_path.iterdir())
+
+
+def test_a_plot_may_have_columns_and_no_row(tmp_path):
+    write_plot(tmp_path / "a.csv", [], ("step", "loss"))
+    assert (tmp_path / "a.csv").read_text() == "step,loss\n"
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import csv
 import importlib.util
 import json
 import subprocess
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 from types import ModuleType
@@ -106,6 +107,22 @@ def rectangles(mark: dict) -> list[dict]:
     """The bars of a drawing, wherever they are nested."""
     found = mark.get("items", []) if mark.get("marktype") == "rect" and mark.get("role") == "mark" else []
     return found + [bar for item in mark.get("items", []) for bar in rectangles(item)]
+
+
+def test_a_plot_without_rows_stops_no_other(tmp_path):
+    """`dvc.yaml` names the good_ratio of layers, also where a selector without gates was warmed up."""
+    (tmp_path / ".dvc").mkdir()
+    (tmp_path / ".dvc/plots").symlink_to(ROOT / ".dvc/plots")
+    write_plot(tmp_path / "good_ratio.csv", [], ("step", "layer", "good_ratio"))
+    assert (tmp_path / "good_ratio.csv").read_text() == "step,layer,good_ratio\n"
+    plot = {"good_ratio.csv": {"template": "layers", "x": "step", "y": "good_ratio"}}
+    (tmp_path / "dvc.yaml").write_text(json.dumps({"plots": [plot]}))
+    (tmp_path / ".dvc/config").write_text("[core]\n    no_scm = True\n")
+    command = [sys.executable, "-m", "dvc", "plots", "show", "--json"]
+    shown = json.loads(subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout)
+    assert shown == {"data": {"good_ratio.csv": []}}
+    page = subprocess.run([*command[:-1], "-o", "page"], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert (tmp_path / "page/index.html").is_file(), page.stderr
 
 
 def load_script() -> ModuleType:

@@ -1,4 +1,4 @@
-"""Statistics of families without gates, and of bases of other architectures: what is there, and what the manifest says."""
+"""Statistics of families without gates, and of bases of other architectures: what is there, what the manifest says."""
 
 import json
 
@@ -30,7 +30,9 @@ def tokenizer():
 
 def columns(folder, names):
     table = pq.ParquetDataset(sorted(folder.glob("shard-*.parquet"))).read()
-    return table.schema.names, {name: np.array(table[name].to_pylist(), float) for name in names if name in table.column_names}
+    return table.schema.names, {
+        name: np.array(table[name].to_pylist(), float) for name in names if name in table.column_names
+    }
 
 
 @pytest.mark.parametrize(("family", "name", "layers", "recorded", "routers"), CASES)

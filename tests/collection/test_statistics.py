@@ -52,7 +52,10 @@ def test_statistics_are_one_to_one_with_the_pool(tiny_selector, pool, tmp_path, 
 @pytest.mark.parametrize("also", ["base_nll", "answer_alone", "hidden_states"])
 def test_a_base_model_with_gates_of_which_no_base_is_known_is_refused(tiny_selector, pool, tmp_path, also):
     params = PARAMS.model_copy(update={"base_model": str(tiny_selector), also: True})
-    with pytest.raises(UserError, match=r"^collect\.base_model: got .*epoch_1, a selector, whose base is not known; takes a plain model"):
+    with pytest.raises(
+        UserError,
+        match=r"^collect\.base_model: got .*epoch_1, a selector, whose base is not known; takes a plain model",
+    ):
         collect(params, CPU, tmp_path, pool, tmp_path / "out")
 
 

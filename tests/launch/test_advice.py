@@ -34,6 +34,19 @@ def test_models_of_the_hub_and_the_users_own_need_none(root):
     assert advice(hub, root) == []
 
 
+@pytest.mark.parametrize(("family", "instead"), [("trash_can", "its loss is the constraint"), ("stock_moe", "alone")])
+def test_a_quality_loss_that_a_family_without_gates_does_not_read_is_told_of(root, family, instead):
+    def of(kind):
+        params = params_with(root, warmup__quality_loss__type=kind)
+        return params.model_copy(update={"convert": params.convert.model_copy(update={"family": family})})
+
+    (sentence,) = advice(of("mse"), root)
+    assert sentence.startswith(f"warmup.quality_loss.type is mse, which convert.family={family} does not read: ")
+    assert instead in sentence
+    assert advice(of("sigmoid"), root) == []
+    assert advice(params_with(root, warmup__quality_loss__type="mse"), root) == []
+
+
 def test_a_hub_model_that_may_have_no_gates_is_told_of(root):
     named = {"collect__base_model": "Qwen/Qwen3-1.7B"}
     assert advice(params_with(root, **named), root) == [

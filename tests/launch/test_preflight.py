@@ -1,5 +1,6 @@
 """What would fail in a later stage is refused before the first one, with one sentence."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,15 @@ def test_the_defaults_pass(root):
             "convert.trash_expert_module: got 'own'; takes package.module:name",
         ),
         (
+            {
+                "convert__trash_expert_mode": "expert_mean",
+                "convert__family": "quality_gate",
+                "convert__base_model": "data/base/qwen3",
+            },
+            "convert.trash_expert_mode: got expert_mean, but convert.base_model=data/base/qwen3 is dense: it has no "
+            "experts to take the mean of; takes zero, noise, batch_noise, low_rank or custom",
+        ),
+        (
             {"warmup__quality_loss__type": "custom", "warmup__quality_loss__function": "own.los:loss"},
             "warmup.quality_loss.function: got 'own.los:loss', which cannot be imported (there is no module own.los)",
         ),
@@ -107,6 +117,17 @@ def test_modules_that_are_there_pass_without_being_imported(root):
         ),
         root,
     )
+
+
+def test_the_mean_of_experts_needs_experts_where_that_can_be_known(root):
+    for name, config in (("sparse", {"model_type": "olmoe", "num_experts": 4}), ("dense", {"model_type": "qwen3"})):
+        (root / name).mkdir()
+        (root / name / "config.json").write_text(json.dumps(config))
+    mode = {"convert__trash_expert_mode": "expert_mean"}
+    for base in ("data/base/olmoe", "sparse", "allenai/OLMoE-1B-7B-0125"):
+        preflight(params_with(root, **mode, convert__base_model=base), root)
+    with pytest.raises(UserError, match=r"^convert\.trash_expert_mode: got expert_mean, but .*=dense is dense"):
+        preflight(params_with(root, **mode, convert__family="quality_gate", convert__base_model="dense"), root)
 
 
 @pytest.mark.parametrize(("here", "refused"), [(0, True), (1, False)])

@@ -72,7 +72,11 @@ def test_expected_statistics_by_hand():
         "router_logits_S": ([pytest.approx([0.0, ln3])], [pytest.approx(ln3 / 2)], 3),
         "router_probs_S": ([pytest.approx([0.25, 0.75])], [pytest.approx(0.25)], 3),
     }
-    dense = expected_statistics(Alone(**{**vars(alone), "routers_LTE": None}), torch.zeros(3, dtype=torch.bool), Records(gates=True, hidden=True))
+    dense = expected_statistics(
+        Alone(**{**vars(alone), "routers_LTE": None}),
+        torch.zeros(3, dtype=torch.bool),
+        Records(gates=True, hidden=True),
+    )
     assert dense["hidden_mean_SD"].values.tolist() == [[2.0, -1.0]]
     assert dense["hidden_mean_SD"].scale.tolist() == [1.5]
     # weights 1/6, 2/6, 3/6: (1 + 2 + 12) / 6 and (-2 + 0 - 3) / 6; as much to say as 1 / (14 / 36) equal tokens

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 
+from mygo.models import Records, records
 from mygo.models.checkpoints import load_checkpoint
 from mygo.scoring import attention
 from mygo.scoring import nll as nll_module
 from mygo.scoring.cpu.experts import use_cpu_experts
-from mygo.models import Records, records
 from mygo.scoring.nll import tiled_nll
 from mygo.scoring.row_statistics import Tokens, _answer_tokens, _router_means, score_row
 from mygo.scoring.rows import rows_by_length

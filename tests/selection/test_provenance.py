@@ -17,7 +17,8 @@ PARAMS = Path(__file__).resolve().parents[2] / "params.yaml"
 def statistics(tmp_path, model, base_model=None, revision=None):
     fingerprint = {"model": model, "params": {"base_model": base_model, "revision": revision}}
     return Statistics(
-        tmp_path / "statistics", Manifest(fingerprint=fingerprint, layers=1, records=["gates"], selector=True, tokens=True, shards=[])
+        tmp_path / "statistics",
+        Manifest(fingerprint=fingerprint, layers=1, records=["gates"], selector=True, tokens=True, shards=[]),
     )
 
 

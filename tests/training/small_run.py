@@ -72,6 +72,7 @@ def small_run(
         train_dataset=dataset,
         data_collator=PadCollator(pad_token_id(tokenizer)),
         callbacks=[first],
+        debug=params.quality_loss.debug,
     )
     trainer.train()
     return first.gates, trainer

@@ -27,10 +27,13 @@ def test_every_key_of_the_loss_reaches_the_model(tiny_selector):
         "w_mean": 2.0,
         "w_var": 3.0,
         "lambda_var": 4.0,
+        "trash_can_alpha": 1.5,
+        "trash_can_beta": 3.0,
+        "debug": True,
     }
     configure_losses(model, small_params(loss))
     names = {"type": "quality_loss_type", "weight": "quality_loss_weight", "averaging": "quality_loss_averaging"}
-    names["function"] = "quality_loss_function"
+    names |= {"function": "quality_loss_function", "debug": "quality_loss_debug"}
     assert {key: getattr(model.config, names.get(key, key)) for key in loss} == loss
     assert model.config.enable_load_balancing is False
 

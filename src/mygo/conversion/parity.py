@@ -41,9 +41,9 @@ def compare_models(base: PreTrainedModel, selector: PreTrainedModel, tolerance: 
     """Compare every tensor, then the logits. Raises `UserError` naming the first tensor that is missing, unexpected or
     too different.
     """
-    found = _compare(_readers(base.state_dict()), _readers(selector.state_dict()), selector.dtype, tolerance)
+    found = _compare(tensors_in_memory(base), tensors_in_memory(selector), selector.dtype, tolerance)
     difference = logits_difference(base, selector)
-    allowed = LOGITS_TOLERANCE if selector.dtype == torch.float32 else LOGITS_TOLERANCE_HALF
+    allowed = logits_tolerance(selector.dtype)
     if (
         found.max_abs_difference == 0 and not difference <= allowed
     ):  # tensors that may differ let the logits differ by more
@@ -51,22 +51,31 @@ def compare_models(base: PreTrainedModel, selector: PreTrainedModel, tolerance: 
     return Parity(found.tensors, found.max_abs_difference, difference)
 
 
+def logits_tolerance(dtype: torch.dtype) -> float:
+    """How far logits may be apart where all tensors are equal."""
+    return LOGITS_TOLERANCE if dtype == torch.float32 else LOGITS_TOLERANCE_HALF
+
+
 def compare_files(base: Path, selector: Path, dtype: torch.dtype, tied: bool, tolerance: float) -> Parity:
     """`compare_models` without the logits, reading one tensor of each at a time. `tied`: the output layer is the
     embedding, and need not be stored.
     """
-    leave_out = {"lm_head.weight"} if tied else set()
-    base_tensors, selector_tensors = (
-        {name: read for name, read in _file_readers(folder).items() if name not in leave_out}
-        for folder in (base, selector)
-    )
-    return _compare(base_tensors, selector_tensors, dtype, tolerance)
+    return _compare(tensors_in_files(base, tied), tensors_in_files(selector, tied), dtype, tolerance)
+
+
+def tensors_in_files(folder: Path, tied: bool) -> dict[str, Read]:
+    """A reader for each tensor of a checkpoint's files; of a tied model without the output layer."""
+    return {name: read for name, read in _file_readers(folder).items() if not (tied and name == "lm_head.weight")}
+
+
+def tensors_in_memory(model: nn.Module) -> dict[str, Read]:
+    return {name: partial(_itself, tensor) for name, tensor in model.state_dict().items()}
 
 
 def logits_difference(base: PreTrainedModel, selector: PreTrainedModel) -> float:
     """Largest difference of the two models' logits on a fixed random batch, the selector's gates held open."""
     generator = torch.Generator().manual_seed(0)
-    ids = torch.randint(0, base.config.vocab_size, (2, 16), generator=generator)
+    ids = torch.randint(0, base.config.vocab_size, (2, 16), generator=generator).to(base.device)
     with torch.no_grad(), gates_held_open(selector):
         return _difference(base.eval()(ids).logits, selector.eval()(ids).logits)
 
@@ -104,17 +113,32 @@ def base_folder(base: str, revision: str | None) -> Path:
 
 
 def _compare(base: Mapping[str, Read], selector: Mapping[str, Read], dtype: torch.dtype, tolerance: float) -> Parity:
-    """Both sides in the selector's `dtype`, so that a number format that was asked for is not a difference."""
-    own = {name for name in selector if not any(part in name for part in GATE_PARTS)}
-    if strays := sorted(own ^ set(base)):
+    """Raise `UserError` at the first difference."""
+    if strays := strays_of(base, selector):
         raise _failure(f"{strays[0]} is in one of the two models only ({len(strays)} such tensors)")
     largest = 0.0
-    for name in tqdm(sorted(base), desc="parity", unit=" tensors", disable=None):
-        difference = _difference(base[name]().to(dtype), selector[name]())
+    for name, difference in differences(base, selector, dtype):
         if not difference <= tolerance:  # NaN fails too
             raise _failure(f"{name} differs by {difference:.3g}; convert.tolerance allows {tolerance:.3g}")
         largest = max(largest, difference)
     return Parity(len(base), largest)
+
+
+def strays_of(base: Mapping[str, Read], selector: Mapping[str, Read]) -> list[str]:
+    """Tensors that one of the two models alone has, but for what a selector has beyond its base."""
+    return sorted({name for name in selector if not any(part in name for part in GATE_PARTS)} ^ set(base))
+
+
+def differences(
+    base: Mapping[str, Read], selector: Mapping[str, Read], dtype: torch.dtype
+) -> Iterator[tuple[str, float]]:
+    """The largest difference of each tensor that both models have, by name.
+
+    Both sides in the selector's `dtype`, so that a number format that was asked for is not a difference. A difference
+    of shapes is infinite.
+    """
+    for name in tqdm(sorted(base.keys() & selector.keys()), desc="parity", unit=" tensors", disable=None):
+        yield name, _difference(base[name]().to(dtype), selector[name]().to(dtype))
 
 
 def _difference(a: Tensor, b: Tensor) -> float:
@@ -123,10 +147,6 @@ def _difference(a: Tensor, b: Tensor) -> float:
 
 def _failure(what: str) -> UserError:
     return UserError(f"convert: the selector is not its base plus what its family adds: {what}")
-
-
-def _readers(state: Mapping[str, Tensor]) -> dict[str, Read]:
-    return {name: partial(_itself, tensor) for name, tensor in state.items()}
 
 
 def _itself(tensor: Tensor) -> Tensor:
@@ -142,10 +162,17 @@ def _file_readers(folder: Path) -> dict[str, Read]:
         sorted(set(json.loads(index.read_text())["weight_map"].values())) if index.is_file() else ["model.safetensors"]
     )
     readers: dict[str, Read] = {}
-    for path in (folder / name for name in names):
-        with safe_open(path, framework="pt") as file:
-            for name in file.keys():  # noqa: SIM118 (the file is no dict)
-                readers |= _tensor_readers(path, name, file.get_slice(name).get_shape())
+    for name in names:
+        readers |= readers_of(folder / name)
+    return readers
+
+
+def readers_of(path: Path) -> dict[str, Read]:
+    """A reader for each tensor of one file."""
+    readers: dict[str, Read] = {}
+    with safe_open(path, framework="pt") as file:
+        for name in file.keys():  # noqa: SIM118 (the file is no dict)
+            readers |= _tensor_readers(path, name, file.get_slice(name).get_shape())
     return readers
 
 

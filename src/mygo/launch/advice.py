@@ -5,26 +5,31 @@ from pathlib import Path
 from mygo.errors import shown
 from mygo.launch.base_models import of_the_mini_world
 from mygo.params import Params
-from mygo.params.choices import BY_SCORE, GATE_SCORES
+from mygo.params.choices import BY_SCORE, DEFAULT_QUALITY_LOSS, GATE_SCORES
 from mygo.params.inputs import is_folder
 
-DEFAULT_LOSS = "sigmoid"  # that of conf/: nobody has asked for it
+WITHOUT_GATES = {
+    "trash_can": "its loss is the constraint on its routers (trash_can_alpha, trash_can_beta)",
+    "stock_moe": "it learns from the language model alone",
+}
 
 
 def advice(params: Params, root: Path) -> list[str]:
     """What to say of these parameters: a sentence each."""
-    return [*_mini_models_on_real_text(params, root), *_gates_of_a_hub_model(params, root), *_unread_loss(params)]
+    return [
+        *_mini_models_on_real_text(params, root),
+        *_gates_of_a_hub_model(params, root),
+        *_loss_that_is_not_read(params),
+    ]
 
 
-def _unread_loss(params: Params) -> list[str]:
-    """Of a quality loss that the family does not have."""
-    family, loss = params.convert.family, params.warmup.quality_loss.type
-    instead = {"trash_can": "its own constraint on the routers", "stock_moe": "the language-model loss alone"}
-    if family not in instead or loss == DEFAULT_LOSS:
+def _loss_that_is_not_read(params: Params) -> list[str]:
+    """Of families without gates, whose good_ratio a quality loss would be of."""
+    kind, instead = params.warmup.quality_loss.type, WITHOUT_GATES.get(params.convert.family)
+    if instead is None or kind == DEFAULT_QUALITY_LOSS:
         return []
     return [
-        f"warmup.quality_loss.type is {loss}, which convert.family={family} does not read: it is trained on "
-        f"{instead[family]}"
+        f"warmup.quality_loss.type is {kind}, which convert.family={params.convert.family} does not read: {instead}"
     ]
 
 

@@ -28,9 +28,7 @@ def check_grading(params: Params, root: Path) -> None:
         _check_alpha(collect, select)
     elif select.score in GATE_SCORES and select.strategy in BY_SCORE:
         others = ", ".join(sorted(set(get_args(ScoreName)) - GATE_SCORES))
-        raise UserError(
-            f"select.score: got {select.score}, but {_named(collect, grader)} has no gates; takes {others}"
-        )
+        raise UserError(f"select.score: got {select.score}, but {_named(collect, grader)} has no gates; takes {others}")
 
 
 def _named(collect: CollectParams, grader: str) -> str:

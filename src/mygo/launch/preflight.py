@@ -12,6 +12,7 @@ from mygo.launch.grading import check_grading
 from mygo.launch.named import check_named
 from mygo.launch.sources import check_sources
 from mygo.launch.tasks import check_tasks
+from mygo.launch.trash_experts import check_trash_expert
 from mygo.params import Params
 from mygo.params.batches import micro_batches
 from mygo.params.inputs import check_inputs
@@ -31,9 +32,8 @@ def preflight(params: Params, root: Path) -> LaunchConfig:
 
 
 def _check_modules(params: Params, root: Path) -> None:
-    convert, loss = params.convert, params.warmup.quality_loss
-    if convert.trash_expert_mode == "custom":
-        check_named("convert.trash_expert_module", convert.trash_expert_module, root)
+    check_trash_expert(params.convert, root)
+    loss = params.warmup.quality_loss
     if loss.type == "custom":
         check_named("warmup.quality_loss.function", loss.function, root)
 

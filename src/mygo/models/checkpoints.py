@@ -32,7 +32,7 @@ def checkpoint_digest(folder: Path) -> str:
     included.
     """
     own = hash_folder(folder, ignore=("README.md",))
-    return own if not (folder / BASE_FILE).exists() else f"{own}:{hash_folder(_selector_folder(folder))}"
+    return own if not (folder / BASE_FILE).exists() else f"{own}:{hash_folder(selector_folder(folder))}"
 
 
 def save_checkpoint(
@@ -70,7 +70,7 @@ def load_checkpoint(folder: Path, dtype: torch.dtype, **kwargs: Any) -> PreTrain
     """
     overlay = (folder / TRAINED_FILE).exists()
     model, info = load_selector(
-        _selector_folder(folder) if overlay else folder, dtype, output_loading_info=True, **kwargs
+        selector_folder(folder) if overlay else folder, dtype, output_loading_info=True, **kwargs
     )
     strangers = sorted({*info["missing_keys"], *info["unexpected_keys"]})
     if strangers:
@@ -84,5 +84,6 @@ def load_checkpoint(folder: Path, dtype: torch.dtype, **kwargs: Any) -> PreTrain
     return model
 
 
-def _selector_folder(folder: Path) -> Path:
+def selector_folder(folder: Path) -> Path:
+    """Where the tensors lie that a checkpoint with the trained ones alone leaves out."""
     return (folder / json.loads((folder / BASE_FILE).read_text())["selector"]).resolve()

@@ -10,6 +10,7 @@ RowFormat = Literal["auto", "messages", "sharegpt", "alpaca", "prompt_completion
 Family = Literal["select_moe", "quality_gate", "trash_can", "stock_moe"]
 TrashExpertMode = Literal["zero", "noise", "batch_noise", "low_rank", "expert_mean", "custom"]
 QualityLossType = Literal["sigmoid", "linear", "mse", "beta_moment_matching", "mean_variance_regularization", "custom"]
+DEFAULT_QUALITY_LOSS: QualityLossType = "sigmoid"
 ObjectiveName = Literal["published"]
 Averaging = Literal["sample_wise", "token_wise"]
 Predict = Literal["assistant", "full"]

@@ -30,9 +30,7 @@ def finish_of(config: Any) -> Finish:
     return lambda logits: logits * scale if cap is None else torch.tanh(logits * (scale / cap)) * cap
 
 
-def tiled_nll(
-    hidden_MD: torch.Tensor, targets_M: torch.Tensor, head: nn.Linear, finish: Finish = None
-) -> torch.Tensor:
+def tiled_nll(hidden_MD: torch.Tensor, targets_M: torch.Tensor, head: nn.Linear, finish: Finish = None) -> torch.Tensor:
     """Negative log-likelihood of each target in float32 [M], holding one tile of the logits at a time."""
     if not len(targets_M):  # a row of samples of one token
         return hidden_MD.new_zeros(0, dtype=torch.float32)

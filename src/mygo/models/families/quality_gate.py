@@ -34,7 +34,13 @@ class GatedCausalLM(WithDecoder):
     config: GatedConfig
 
     def loss_terms(
-        self, said: ModelOutput, logits: Tensor, labels: Tensor, attention_mask: Tensor | None, part: Part, **kwargs: Any
+        self,
+        said: ModelOutput,
+        logits: Tensor,
+        labels: Tensor,
+        attention_mask: Tensor | None,
+        part: Part,
+        **kwargs: Any,
     ) -> dict[str, Term]:
         """The quality loss of the gates besides."""
         quality, ratio_L = quality_loss(said["gate_scores"], attention_mask, self.config, part)
