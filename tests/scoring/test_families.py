@@ -1,4 +1,4 @@
-"""Rows of every family say what the library says of each sample alone, packed where the attention can be, else padded."""
+"""Rows of every family say what the library says of each sample alone, packed where attention can be, else padded."""
 
 import pytest
 import torch

@@ -105,8 +105,8 @@ def load_engine(
     of_a_base = params.base_nll or params.answer_alone or params.hidden_states
     if is_changed(model) and base is None and of_a_base:
         raise UserError(
-            f"collect.base_model: got {shown(grader.name)}, a selector, whose base is not known; takes a plain model, or "
-            "null, or false for collect.base_nll, collect.answer_alone and collect.hidden_states"
+            f"collect.base_model: got {shown(grader.name)}, a selector, whose base is not known; takes a plain model, "
+            "or null, or false for collect.base_nll, collect.answer_alone and collect.hidden_states"
         )
     return engine, Encoder(grader.tokenizer(), params.max_length)
 

@@ -25,9 +25,9 @@ def write_manifest(
 ) -> None:
     """Write `manifest.json`; the fingerprint moves into it. `config` is that of the model.
 
-    `layers` are those of the per-layer columns: all that have a gate, else all that have a router. `router_layers` times
-    (`experts` + `trash_experts`) is the width of the columns of routers, trash experts last. `selector`: `nll` is of a
-    selector, the base's own is in `base_nll`.
+    `layers` are those of the per-layer columns: all that have a gate, else all that have a router. `router_layers`
+    times (`experts` + `trash_experts`) is the width of the columns of routers, trash experts last. `selector`: `nll` is
+    of a selector, the base's own is in `base_nll`.
     """
     schema = pq.read_schema(files[0])
     recorded = [name for name, column in RECORDED.items() if column in schema.names]

@@ -23,7 +23,7 @@ from mygo.conversion.parity import (
 from mygo.errors import UserError, listed
 from mygo.models.base import load_base, resolve_revision
 from mygo.models.checkpoints import TRAINED_FILE, load_checkpoint, selector_folder
-from mygo.models.loading import selector_classes
+from mygo.models.loading import selector_type
 
 BASE = "BASE"  # how the command calls it
 SHOWN = 5  # differences, largest first
@@ -83,8 +83,7 @@ def survey_models(
     base: str, revision: str | None, converted: Path, dtype: str, device: torch.device, tolerance: float
 ) -> Survey:
     """Both models in memory, on `device`; their logits too, unless their tensors do not fit together."""
-    commit, classes = resolve_revision(base, revision, BASE), selector_classes(converted)
-    asked = _dtype_of(converted, dtype)
+    commit, kind, asked = resolve_revision(base, revision, BASE), selector_type(converted), _dtype_of(converted, dtype)
     original, selector = load_base(base, commit, asked, key=BASE), load_checkpoint(converted, asked)
     for model in (original, selector):
         nn.Module.to(model, device)
@@ -92,23 +91,15 @@ def survey_models(
     strays, difference_of = strays_of(before, after), dict(differences(before, after, asked))
     fits = not strays and math.inf not in difference_of.values()
     logits = logits_difference(original, selector) if fits else None
-    return Survey(classes.config.model_type, asked, difference_of, strays, logits, tolerance)
+    return Survey(kind, asked, difference_of, strays, logits, tolerance)
 
 
 def survey_files(base: str, revision: str | None, converted: Path, dtype: str, tolerance: float) -> Survey:
     """Tensor by tensor from the files, without a model in memory."""
-    commit, classes = resolve_revision(base, revision, BASE), selector_classes(converted)
-    asked = _dtype_of(converted, dtype)
+    commit, kind, asked = resolve_revision(base, revision, BASE), selector_type(converted), _dtype_of(converted, dtype)
     tied = AutoConfig.from_pretrained(converted).tie_word_embeddings
     before, after = _tensors(base_folder(base, commit), tied), _tensors(converted, tied)
-    return Survey(
-        classes.config.model_type,
-        asked,
-        dict(differences(before, after, asked)),
-        strays_of(before, after),
-        None,
-        tolerance,
-    )
+    return Survey(kind, asked, dict(differences(before, after, asked)), strays_of(before, after), None, tolerance)
 
 
 def _tensors(folder: Path, tied: bool) -> dict[str, Read]:

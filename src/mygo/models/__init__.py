@@ -1,4 +1,5 @@
-"""Selectors: language models with gates, or with routers that say as much. Importing this makes them known to `AutoModelForCausalLM`.
+"""Selectors: language models with gates, or with routers that say as much. Importing this makes them known to
+`AutoModelForCausalLM`.
 
 The way of a token: families -> gate (trash expert) or routers -> causal_lm -> losses, constraint -> terms; loading and
 checkpoints make and read them.

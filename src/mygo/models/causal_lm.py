@@ -26,8 +26,8 @@ from mygo.models.trash import begin_pass
 
 @dataclass
 class SelectorOutput(ModelOutput):
-    """`router_logits`: for each layer "quality_score" [B, T, 1] where it has a gate and "moe_logits" [B * T, E] where it
-    has a router; families without gates list the layers that have one.
+    """`router_logits`: for each layer "quality_score" [B, T, 1] where it has a gate and "moe_logits" [B * T, E] where
+    it has a router; families without gates list the layers that have one.
 
     With labels, detached and for logging: the family's terms of the loss by their names, unweighted (`lm_loss` is the
     mean NLL of the predicted tokens, nats), and `good_ratio` [L], the mean over tokens of the share that is not trash.
@@ -151,9 +151,8 @@ class SelectorCausalLM(SelectorPreTrained):
         return getattr(self.config, "enable_load_balancing", False)
 
     def _load_balancing(self, routers: tuple[Tensor, ...], attention_mask: Tensor | None) -> Tensor | int:
-        return load_balancing_loss_func(
-            routers, self.config.num_experts, self.config.num_experts_per_tok, attention_mask
-        )
+        found: Any = routers
+        return load_balancing_loss_func(found, self.config.num_experts, self.config.num_experts_per_tok, attention_mask)
 
     def _flags(self, wanted: bool, trains: bool) -> dict[str, bool]:
         """What the decoder is asked for, beside its hidden state."""
@@ -165,10 +164,10 @@ class SelectorCausalLM(SelectorPreTrained):
 
 @contextmanager
 def decoder_heard(decoder: nn.Module, flags: dict[str, bool]) -> Iterator[list[ModelOutput]]:
-    """Within the block the decoder is called with `flags` besides, and what it returns is heard: whatever a base makes of
-    the hidden state (soft caps, scales) stays its own.
+    """Within the block the decoder is called with `flags` besides, and what it returns is heard: whatever a base makes
+    of the hidden state (soft caps, scales) stays its own.
     """
-    heard: list[ModelOutput] = []
+    heard: list[Any] = []
     hooks = [
         decoder.register_forward_pre_hook(lambda _, args, kwargs: (args, kwargs | flags), with_kwargs=True),
         decoder.register_forward_hook(lambda _module, _args, out: heard.append(out)),

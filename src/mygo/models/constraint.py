@@ -4,7 +4,7 @@ B batch, T tokens, L layers, E regular experts, K trash experts.
 """
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,16 +12,6 @@ from torch import Tensor
 from mygo.models.losses import AVERAGING, WHOLE, Part, token_mean
 
 EPS = 1e-6  # r is kept this far from 0 and 1, where a logarithm is not finite
-
-
-class ConstraintConfig(Protocol):
-    """What the constraint reads of a config. `num_experts_per_tok` is the k of top-k."""
-
-    trash_experts: int
-    num_experts_per_tok: int
-    trash_can_alpha: float
-    trash_can_beta: float
-    quality_loss_averaging: str
 
 
 def regular_mass(logits: Tensor, trash_experts: int, top_k: int) -> Tensor:
@@ -42,12 +32,13 @@ def beta_constraint(mass: Tensor, alpha: float, beta: float) -> Tensor:
 
 
 def constraint_loss(
-    routers: Sequence[Tensor], attention_mask: Tensor | None, rows: int, config: ConstraintConfig, part: Part = WHOLE
+    routers: Sequence[Tensor], attention_mask: Tensor | None, rows: int, config: Any, part: Part = WHOLE
 ) -> tuple[Tensor, Tensor]:
     """The constraint of each token under the mask, averaged like the other per-token losses (sample_wise, token_wise;
     additive over micro-batches: see `Part`), then over layers; and the mean of r of each layer.
 
-    `routers`: L logits [B * T, E + K] of B = `rows` samples; attention_mask [B, T] (None: no padding). Returns a scalar
+    The config says `trash_experts`, `num_experts_per_tok` (the k of top-k), `trash_can_alpha`, `trash_can_beta` and
+    `quality_loss_averaging`. `routers`: L logits [B * T, E + K] of B = `rows` samples; attention_mask [B, T] (None: no padding). Returns a scalar
     with a gradient, and [L] without.
     """
     device = routers[-1].device  # layers may lie on several devices

@@ -67,7 +67,7 @@ def add_gate(block: nn.Module, config: GatedConfig) -> None:
     """Put a gate in front of a block, in its place: blocks are made from whatever their base makes them from."""
     block.__class__ = gated(type(block))
     block.quality_gate = QualityGate(config.hidden_size)  # pyright: ignore[reportAttributeAccessIssue]
-    block.trash_expert = TRASH_EXPERTS[config.trash_expert_mode](config, block)
+    block.trash_expert = TRASH_EXPERTS[config.trash_expert_mode](config, block)  # pyright: ignore[reportArgumentType]
 
 
 def gated_blocks(model: nn.Module) -> dict[str, GatedFeedForward]:

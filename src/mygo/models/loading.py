@@ -56,7 +56,7 @@ def from_base(
     return model
 
 
-def _config(family: Family, classes: Classes, raw: dict[str, Any], settings: dict[str, Any]) -> PreTrainedConfig:
+def _config(family: Family, classes: Classes, raw: dict[str, Any], settings: dict[str, Any]) -> Any:
     inherited = {key: value for key, value in raw.items() if key not in ("model_type", "architectures", "auto_map")}
     if family == "stock_moe":
         return classes.config.from_dict(inherited | {MARK: family, "enable_load_balancing": False})
@@ -66,21 +66,27 @@ def _config(family: Family, classes: Classes, raw: dict[str, Any], settings: dic
 
 def load_selector(path: str | Path, dtype: str | torch.dtype = "auto", **kwargs: Any) -> Any:
     """A selector that convert or warm-up wrote. Raises `UserError` if there is none at `path`."""
-    return load_with(selector_classes(path).causal_lm, str(path), None, dtype, str(path), **kwargs)
+    classes = classes_of(read_selector_config(path))
+    assert classes is not None
+    return load_with(classes.causal_lm, str(path), None, dtype, str(path), **kwargs)
 
 
-def selector_classes(path: str | Path) -> Classes:
-    """The classes of the selector at `path`. Raises `UserError` if there is none."""
+def selector_type(path: str | Path) -> str:
+    """The `model_type` of the selector at `path`. Raises `UserError` if there is none."""
+    return read_selector_config(path)["model_type"]
+
+
+def read_selector_config(path: str | Path) -> dict[str, Any]:
+    """The raw config of the selector at `path`. Raises `UserError` if there is none."""
     if not (Path(path) / "config.json").is_file():
         raise UserError(f"{path}: no selector is here; run the convert and warmup stages first")
     config = PreTrainedConfig.get_config_dict(path)[0]
-    classes = classes_of(config)
-    if classes is None:
+    if classes_of(config) is None:
         raise UserError(
             f"{path}: got a model of type {config.get('model_type')}, which is no selector; takes one that the "
             "convert or warmup stage wrote"
         )
-    return classes
+    return config
 
 
 @contextmanager

@@ -29,7 +29,7 @@ def routers(model: nn.Module) -> dict[str, nn.Module]:
 
 
 def router_map(router: nn.Module) -> tuple[Tensor, Tensor | None]:
-    """What a router computes, as the weight [E, D] and the bias [E] of a linear map, trash experts behind the others."""
+    """What a router computes, as the weight [E, D] and the bias [E] of a linear map, trash experts last."""
     weight, bias = router.get_parameter("weight"), getattr(router, "bias", None)
     trash = getattr(router, "trash_router", None)
     return (weight if trash is None else torch.cat([weight, trash.weight])), bias

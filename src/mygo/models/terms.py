@@ -9,9 +9,9 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Term:
-    """A scalar with a gradient, and its weight in the loss. `ratio_L`: the mean over tokens, layer by layer, of what the
-    term is taken of (good_ratio, or r of trash-can experts), and `range_L2` the smallest and the largest of it: for the
-    log, without a gradient.
+    """A scalar with a gradient, and its weight in the loss. `ratio_L`: the mean over tokens, layer by layer, of what
+    the term is taken of (good_ratio, or r of trash-can experts), and `range_L2` the smallest and the largest of it: for
+    the log, without a gradient.
     """
 
     value: Tensor

@@ -1,7 +1,8 @@
 """What a model says of one sample by its own forward, and the statistics of that by plain formulas: what `score_row` is
 held against.
 
-T tokens of the sample, L layers (of routers: those that have one), E experts (trash experts last), D hidden, V vocabulary.
+T tokens of the sample, L layers (of routers: those that have one), E experts (trash experts last), D hidden, V
+vocabulary.
 """
 
 from collections.abc import Iterator, Sequence
@@ -149,7 +150,7 @@ def _base_hidden(hidden_TD: Tensor) -> dict[str, Expected]:
 
 
 def _regular_mass(probs_LTE: Tensor, says: Records) -> Tensor:
-    """r of each layer and token: the largest probabilities among the experts before the trash, as many as are chosen."""
+    """r of each layer and token: the largest probabilities among the experts before the trash, as many as chosen."""
     regular = probs_LTE[..., : probs_LTE.shape[-1] - says.trash_experts]
     return regular.sort(dim=-1, descending=True).values[..., : says.experts_per_token].sum(-1)
 

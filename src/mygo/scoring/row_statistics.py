@@ -1,8 +1,7 @@
 """The forward pass over one row of samples and the reduction of what it says to one line per sample.
 
-S samples of the row, N tokens, M = N - S predicted tokens, T tokens of the longest, L layers (of routers: those that have
-one), E experts (trash experts last), D hidden, V
-vocabulary.
+S samples of the row, N tokens, M = N - S predicted tokens, T tokens of the longest, L layers (of routers: those that
+have one), E experts (trash experts last), D hidden, V vocabulary.
 """
 
 from collections.abc import Iterator, Sequence

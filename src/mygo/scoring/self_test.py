@@ -110,8 +110,8 @@ def check_one_by_one(
     library: Callable[[], AbstractContextManager[None]],
     says: Records,
 ) -> float:
-    """Compare what `score` says of the texts in rows, which should be what `says` names, with the model's own forward of
-    each, within `library`.
+    """Compare what `score` says of the texts in rows, which should be what `says` names, with the model's own forward
+    of each, within `library`.
 
     Returns the largest difference as a share of what is allowed. Raises `UserError` if that is more than 1.
     """

@@ -40,8 +40,8 @@ FAMILIES: dict[FamilyName, Family] = {
 
 
 def why_not_made(family: FamilyName, config: Mapping[str, Any]) -> str | None:
-    """Why no selector of this family is made of a base of this raw config; None if one can be, as far as is known before
-    its layers are looked at.
+    """Why no selector of this family is made of a base of this raw config; None if one can be, as far as is known
+    before its layers are looked at.
     """
     reason = why_not(family, config)
     if reason is None and config["model_type"] not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:

@@ -50,7 +50,9 @@ class WithDecoder(SelectorCausalLM):
 def base_classes(base_type: str) -> Classes:
     """The library's own classes for a `model_type`. Raises `KeyError` where it has none for a causal LM."""
     config = CONFIG_MAPPING[base_type]
-    return Classes(config, MODEL_MAPPING[config], MODEL_FOR_CAUSAL_LM_MAPPING[config])
+    model: Any = MODEL_MAPPING[config]
+    causal_lm: Any = MODEL_FOR_CAUSAL_LM_MAPPING[config]
+    return Classes(config, model, causal_lm)
 
 
 def make_classes(
@@ -79,8 +81,8 @@ def make_classes(
 
 
 def keep_weight_conversion(base_type: str, pairs: list[tuple[type, type]]) -> None:
-    """Read and write checkpoints of our classes as the base does with its own (MoE: one tensor per expert in files, fused
-    ones in memory): (base's class, ours) each.
+    """Read and write checkpoints of our classes as the base does with its own (MoE: one tensor per expert in files,
+    fused ones in memory): (base's class, ours) each.
 
     By class name: without it the experts of a base silently stay random.
     """

@@ -3,12 +3,12 @@
 A router of E experts gets K more rows, drawn like gates; the softmax and the top-k are over all E + K. Its loss is the
 constraint on r, the probability that stays with the regular experts (mygo.models.constraint).
 
-With the new rows never chosen (their logits at minus infinity) a block computes what the base's does, whatever
-`norm_topk_prob` says: the trash then has no part in the softmax. Where their logits are finite and they are merely not
-among the top-k, it depends: with `norm_topk_prob` true (Qwen3-MoE, and Mixtral always) the weights of the chosen experts
-are divided by their sum, so that they are the base's; with false (OLMoE) they are probabilities of a softmax over more
-logits, so that a token loses the share that the trash has. A token that chose trash loses that expert's output; what is
-divided by then is the sum over all k chosen, trash included.
+With the new rows' logits at minus infinity a block computes what the base's does, whatever `norm_topk_prob` says: the
+trash then has no part in the softmax. Where their logits are finite and they are merely not among the top-k, it depends:
+with `norm_topk_prob` true (Mixtral always; of OLMoE and Qwen3-MoE the config says it) the weights of the chosen experts
+are divided by their sum, so that they are the base's; with false (OLMoE-1B-7B) they are probabilities of a softmax over
+more logits, so that a token loses the share that the trash has. A token that chose trash loses that expert's output;
+what is divided by then is the sum over all k chosen, trash included.
 
 N tokens, K trash experts, E regular ones, D hidden, P pairs of a token and a regular expert that it chose.
 """
@@ -112,10 +112,8 @@ class TrashCanCausalLM(WithDecoder):
         """Of the regular experts among themselves, as if there were no trash: the constraint alone says how much goes
         there.
         """
-        trash = self.config.trash_experts
-        return super()._load_balancing(
-            tuple(logits[:, : logits.shape[1] - trash] for logits in routers), attention_mask
-        )
+        regular = tuple(logits[:, : self.config.num_experts] for logits in routers)
+        return super()._load_balancing(regular, attention_mask)
 
 
 @cache

@@ -6,6 +6,7 @@ from typing import Any
 from transformers import PreTrainedModel
 
 from mygo.errors import UserError
+from mygo.models import records
 from mygo.params import WarmupParams
 
 
@@ -28,8 +29,9 @@ def configure_losses(model: PreTrainedModel, params: WarmupParams) -> None:
         "enable_load_balancing": params.load_balancing_weight > 0,
     }
     for name, value in settings.items():
-        setattr(model.config, name, value)
-    if params.load_balancing_weight > 0 and not hasattr(model.config, "num_experts"):
+        if hasattr(model.config, name):  # a family without gates has no use for the others
+            setattr(model.config, name, value)
+    if params.load_balancing_weight > 0 and not records(model).routers:
         raise UserError(
             f"warmup.load_balancing_weight: got {params.load_balancing_weight:g}; {type(model).__name__} has no "
             "routers to balance, so it takes 0"
