@@ -10,8 +10,10 @@ from mygo.models.families import FAMILIES
 from mygo.models.gate import TRASH_EXPERTS
 from mygo.models.losses import AVERAGING, QUALITY_LOSSES
 from mygo.params import ConvertParams, PrepareParams, QualityLossParams, SelectParams, choices
+from mygo.selection.ranking import ORDERS
 from mygo.selection.scores import SCORES
-from mygo.selection.strategies import ORDERS, STRATEGIES
+from mygo.selection.scores.combine import SCALES
+from mygo.selection.strategies import STRATEGIES
 
 NOT_A_FORMAT = {"auto"}  # of a row is found by looking at it
 
@@ -22,6 +24,7 @@ NOT_A_FORMAT = {"auto"}  # of a row is found by looking at it
         (SCORES, choices.ScoreName, SelectParams, "score"),
         (STRATEGIES, choices.StrategyName, SelectParams, "strategy"),
         (ORDERS, choices.Order, SelectParams, "order"),
+        (SCALES, choices.CombineBy, SelectParams, "combine_by"),
         (FORMATS, choices.RowFormat, PrepareParams, "format"),
         (FAMILIES, choices.Family, ConvertParams, "family"),
         (TRASH_EXPERTS, choices.TrashExpertMode, ConvertParams, "trash_expert_mode"),
@@ -37,8 +40,17 @@ def test_a_registry_holds_exactly_what_its_parameter_takes(registry, choice, sec
 
 def test_every_choice_belongs_to_a_registry_or_says_why_not():
     """A new parameter with choices must either get a line above or a name here."""
-    walked = {"ScoreName", "StrategyName", "Order", "RowFormat", "Family", "TrashExpertMode", "QualityLossType"}
-    no_registry = {"Dtype", "Need", "Predict", "Tokens"}  # a switch in one place each
+    walked = {
+        "ScoreName",
+        "StrategyName",
+        "Order",
+        "CombineBy",
+        "RowFormat",
+        "Family",
+        "TrashExpertMode",
+        "QualityLossType",
+    }
+    no_registry = {"Dtype", "Need", "OverTokens", "Predict", "Tokens"}  # a switch in one place each
     stated = {name for name, value in vars(choices).items() if get_args(value)}
     assert stated == walked | no_registry | {"Averaging"}
 
@@ -52,4 +64,6 @@ def test_what_is_said_of_models_and_scores_before_they_are_imported_is_so():
 
 def test_what_is_said_of_some_scores_and_strategies_is_of_ones_that_are_there():
     assert set(SCORES) == set(choices.NEEDS) > choices.GATE_SCORES
-    assert set(STRATEGIES) > choices.BY_SCORE
+    assert set(SCORES) > choices.ANSWER_SCORES
+    assert set(STRATEGIES) > choices.BY_SCORE | choices.BY_CHANCE | choices.WITHOUT_BUDGET
+    assert choices.BY_SCORE.isdisjoint(choices.BY_CHANCE)

@@ -66,15 +66,17 @@ def test_hydra_fills_the_section(tmp_path, monkeypatch):
     (tmp_path / "dvc.yaml").touch()
     (tmp_path / "below").mkdir()
     (tmp_path / "own.py").touch()
+    (tmp_path / "own.csv").touch()
     monkeypatch.chdir(tmp_path / "below")  # `dvc exp run` may be called from any folder of the repository
     named = ("warmup.quality_loss.function=own:loss", "convert.trash_expert_module=own:Expert")
-    params = composed("collect.base_model=/some/model", *named)
+    params = composed("collect.base_model=/some/model", "select.external.path=own.csv", *named)
     assert params["inputs"] == {
         "convert": "data/base",
         "collect": "/some/model",
         "finetune": "data/base",
         "trash_expert": "own.py",
         "quality_loss": LOSSES,  # DVC refuses to name own.py twice in one stage
+        "external": "own.csv",
     }
     check_inputs(params, tmp_path)
 

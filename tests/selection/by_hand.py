@@ -22,10 +22,21 @@ DEFAULTS: dict[str, Any] = {
     "strategy": "top",
     "order": "highest",
     "ratio": 0.2,
+    "count": None,
+    "token_budget": None,
+    "threshold": None,
+    "source_shares": {},
+    "deduplicate": None,
     "clusters": None,
     "alpha": 1.0,
     "eps": 1e-8,
     "tau": 0.0,
+    "trash_expert_ratio": 0.25,
+    "over_tokens": "mean",
+    "external": {"path": None, "id_column": "id", "score_column": "score"},
+    "combine": [],
+    "combine_by": "ranks",
+    "parquet": False,
     "good_label": "clean",
 }
 
@@ -73,6 +84,9 @@ class Folders:
 
 
 def make_params(**changes: Any) -> SelectParams:
+    """Like `conf/select/quality.yaml`; a budget of another kind replaces the ratio."""
+    if {"count", "token_budget"} & changes.keys():
+        changes = {"ratio": None} | changes
     return SelectParams(**(DEFAULTS | changes))
 
 
@@ -110,8 +124,12 @@ def write_folders(
     gated: bool = True,
     features: str | None = None,
     means: bool = True,
+    columns: dict[str, pa.Array] | None = None,
+    **manifest: Any,
 ) -> Folders:
-    """`tokens`: with the token level; `means`: with the gates' means (a loop over tokens in Python takes its time)."""
+    """`tokens`: with the token level; `means`: with the gates' means (a loop over tokens in Python takes its time);
+    `columns`: more of them, a value for each sample; `manifest`: more of it.
+    """
     folders = Folders(root / "pool", root / "statistics")
     folders.pool.mkdir(parents=True)
     folders.statistics.mkdir()
@@ -133,8 +151,11 @@ def write_folders(
         rows = samples[start : start + shard_rows]
         shards.append({"file": f"shard-{start // shard_rows:05d}.parquet", "rows": len(rows)})
         path = folders.statistics / shards[-1]["file"]
+        table = shard_table(rows, tokens, gated, features, means, any(s.base_nll is not None for s in samples))
+        for name, column in (columns or {}).items():
+            table = table.append_column(name, column.slice(start, len(rows)))
         pq.write_table(
-            shard_table(rows, tokens, gated, features, means, any(s.base_nll is not None for s in samples)),
+            table,
             path,
             compression="zstd",
             use_dictionary=False,
@@ -148,7 +169,7 @@ def write_folders(
         "gated": gated,
         "tokens": tokens,
         "shards": shards,
-    }
+    } | manifest
     (folders.statistics / "manifest.json").write_text(json.dumps(manifest))
     return folders
 
@@ -187,6 +208,11 @@ def shard_table(
         columns["gate_logits"] = pa.array([s.logits.astype("<f2").tobytes() for s in rows], pa.binary())
         columns["answer"] = pa.array([s.answer_T.astype("u1").tobytes() for s in rows], pa.binary())
     return pa.table(columns)
+
+
+def lists(values: np.ndarray) -> pa.FixedSizeListArray:
+    """A column of one list of numbers for each row."""
+    return pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1), pa.float32()), values.shape[1])
 
 
 def random_samples(

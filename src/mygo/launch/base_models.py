@@ -37,6 +37,12 @@ def is_gated(model: str, root: Path) -> bool | None:
     return None if kind is None else kind in GATED_TYPES
 
 
+def has_routers(model: str, root: Path) -> bool | None:
+    """Whether a base model is a mixture of experts; `None` where that cannot be known before it is loaded."""
+    kind = _type_of(model, root) if is_folder(model, root) else None
+    return None if kind is None else "moe" in kind or kind == "mixtral"
+
+
 def of_the_mini_world(path: Path, root: Path) -> bool:
     """Whether a model lies where prepare puts the mini world's, there or not."""
     return path.is_relative_to((root / BASE_FOLDER).resolve())

@@ -1,12 +1,12 @@
 """What `select` asks of the statistics against what `collect` is told to record."""
 
 from pathlib import Path
-from typing import get_args
 
-from mygo.errors import UserError
-from mygo.launch.base_models import is_gated
+from mygo.errors import UserError, shown
+from mygo.launch.base_models import has_routers, is_gated
 from mygo.params import CollectParams, Params, SelectParams
-from mygo.params.choices import ALPHA_SCORES, BY_SCORE, GATE_SCORES, ScoreName
+from mygo.params.choices import ALPHA_SCORES, Need
+from mygo.params.needs import check_needs
 
 
 def check_grading(params: Params, root: Path) -> None:
@@ -16,19 +16,38 @@ def check_grading(params: Params, root: Path) -> None:
     """
     collect, select = params.collect, params.select
     _check_checkpoint(collect, params.warmup.epochs)
+    _check_file(select, root)
     gated = True if collect.base_model is None else is_gated(collect.base_model, root)
     if gated is None:
         return
     if gated and collect.base_model is not None:
         _check_selector_as_base(collect)
     if gated:
-        _check_perplexity(collect, select)
         _check_alpha(collect, select)
-    elif select.score in GATE_SCORES and select.strategy in BY_SCORE:
-        others = ", ".join(sorted(set(get_args(ScoreName)) - GATE_SCORES))
+    grader = "null" if collect.base_model is None else collect.base_model
+    check_needs(select, will_hold(params, gated, root), f"what collect records with collect.base_model={grader}")
+
+
+def will_hold(params: Params, gated: bool, root: Path) -> frozenset[Need]:
+    """What scores can be made of in the statistics that collect will write. Routers are taken to be there where it is
+    not known what a selector's base has: select says so then.
+    """
+    collect = params.collect
+    base = params.convert.base_model if collect.base_model is None else None
+    there: dict[Need, bool] = {
+        "gates": gated,
+        "routers": gated and (base is None or has_routers(base, root) is not False),
+        "base_nll": not gated or collect.base_nll,
+        "answers_alone": collect.answer_alone,
+    }
+    return frozenset(need for need, is_there in there.items() if is_there)
+
+
+def _check_file(select: SelectParams, root: Path) -> None:
+    path = select.external.path
+    if "external" in select.scores() and path is not None and not (root / path).is_file():
         raise UserError(
-            f"select.score: got {select.score}, but collect.base_model={collect.base_model} has no gates; takes "
-            f"{others}"
+            f"select.external.path: got {shown(path)}; takes a file that is there (CSV, TSV, JSONL, Parquet)"
         )
 
 
@@ -49,16 +68,8 @@ def _check_selector_as_base(collect: CollectParams) -> None:
             )
 
 
-def _check_perplexity(collect: CollectParams, select: SelectParams) -> None:
-    if select.score == "perplexity" and not collect.base_nll:
-        raise UserError(
-            "select.score: perplexity is that of the base model, and with collect.base_nll=false collect records that "
-            "of the pass with gates only; set collect.base_nll to true"
-        )
-
-
 def _check_alpha(collect: CollectParams, select: SelectParams) -> None:
-    if select.score in ALPHA_SCORES and select.alpha not in (0.0, 1.0) and not collect.tokens:
+    if ALPHA_SCORES & set(select.scores()) and select.alpha not in (0.0, 1.0) and not collect.tokens:
         raise UserError(
             f"select.alpha: got {select.alpha}, which needs the token level; set collect.tokens to true, or take 0 or 1"
         )

@@ -5,8 +5,10 @@ from mygo.params.loading import check_params, load_params
 from mygo.params.schema import (
     BenchmarkParams,
     CollectParams,
+    CombinedScore,
     ConvertParams,
     EvalParams,
+    ExternalParams,
     FinetuneParams,
     HubBenchmark,
     HubDataset,
@@ -17,6 +19,7 @@ from mygo.params.schema import (
     PrepareParams,
     QualityLossParams,
     SelectParams,
+    SourceShare,
     TrainingParams,
     WarmupParams,
 )
@@ -24,8 +27,10 @@ from mygo.params.schema import (
 __all__ = [
     "BenchmarkParams",
     "CollectParams",
+    "CombinedScore",
     "ConvertParams",
     "EvalParams",
+    "ExternalParams",
     "FinetuneParams",
     "HubBenchmark",
     "HubDataset",
@@ -36,6 +41,7 @@ __all__ = [
     "PrepareParams",
     "QualityLossParams",
     "SelectParams",
+    "SourceShare",
     "TrainingParams",
     "WarmupParams",
     "check_params",

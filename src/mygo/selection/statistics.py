@@ -35,6 +35,8 @@ class Manifest(BaseModel):
     layers: int
     gated: bool
     tokens: bool
+    experts: int = 0  # of a layer's router; 0: it has none
+    trash_experts: int = 0  # of a trash can, beside the experts
     shards: list[ShardEntry]
 
 
@@ -77,6 +79,11 @@ class Statistics:
             self._lists(shard, column, layers, f"the manifest says {layers} layers") for shard in self.manifest.shards
         ]
         return np.concatenate(chunks)
+
+    def lists(self, column: str, width: int) -> np.ndarray:
+        """A column of lists of `width` numbers as float32 [N, width], NaN where the list is null."""
+        why = f"the manifest asks for lists of {width}"
+        return np.concatenate([self._lists(shard, column, width, why) for shard in self.manifest.shards])
 
     def features(self, rows: np.ndarray) -> np.ndarray:
         """Features of some samples (their places in the pool, ascending) as float32 [rows, D]: mean router

@@ -11,14 +11,16 @@ from mygo.params.schema.convert import ConvertParams
 from mygo.params.schema.evaluation import EvalParams
 from mygo.params.schema.fields import Count, Place, Section
 from mygo.params.schema.prepare import BenchmarkParams, HubBenchmark, HubDataset, MiniWorldParams, PrepareParams
-from mygo.params.schema.select import SelectParams
+from mygo.params.schema.select import CombinedScore, ExternalParams, SelectParams, SourceShare
 from mygo.params.schema.training import FinetuneParams, LoraParams, QualityLossParams, TrainingParams, WarmupParams
 
 __all__ = [
     "BenchmarkParams",
     "CollectParams",
+    "CombinedScore",
     "ConvertParams",
     "EvalParams",
+    "ExternalParams",
     "FinetuneParams",
     "HubBenchmark",
     "HubDataset",
@@ -30,6 +32,7 @@ __all__ = [
     "PrepareParams",
     "QualityLossParams",
     "SelectParams",
+    "SourceShare",
     "TrainingParams",
     "WarmupParams",
 ]
@@ -48,6 +51,7 @@ class InputsParams(Section):
     finetune: str
     trash_expert: str
     quality_loss: str
+    external: str
 
 
 class Params(Section):
