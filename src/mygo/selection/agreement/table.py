@@ -17,7 +17,7 @@ from mygo.selection.agreement.overlap import overlap
 from mygo.selection.agreement.pairs import pairwise
 from mygo.selection.agreement.partial import partial
 from mygo.selection.agreement.rank import spearman
-from mygo.selection.strategies import rank_rows
+from mygo.selection.ranking import rank_rows
 
 Row = dict[str, str | int | float | None]
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from mygo.params.choices import CombineBy, Order
-from mygo.selection.agreement import midranks
+from mygo.selection.agreement.areas import midranks
 from mygo.selection.ranking import ORDERS
 
 
