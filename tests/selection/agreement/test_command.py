@@ -18,8 +18,11 @@ from mygo.data.labels import read_label_columns
 from mygo.data.pool import write_pool
 from mygo.data.records import Sample
 from mygo.errors import UserError
+from mygo.params import check_params
+from mygo.params.choices import LOW_IS_GOOD
 from mygo.selection.agreement.command import agreement
 from mygo.selection.statistics import open_statistics
+from tests.launch.test_inputs import composed
 
 PARAMS = Path(__file__).parents[3] / "params.yaml"
 ROWS = 48
@@ -154,7 +157,7 @@ def test_scores_that_cannot_be_taken_are_named_in_one_line(judged, write, made):
         run(judged, "--score", "quality")
     result = run(judged, "--format", "json")
     (line,) = [line for line in result.stderr.splitlines() if "lack what they need" in line]
-    assert re.search(r"quality, weighted, normalized, raw", line)
+    assert re.search(r"quality, weighted, normalized, raw,.* external, combine$", line)
     assert "perplexity" in rows_of(result, "nice")
 
 
@@ -202,6 +205,25 @@ def test_what_is_not_there_is_one_sentence(judged, arguments, sentence):
         run(judged, *arguments)
 
 
+@pytest.mark.parametrize(
+    ("score", "sentence"),
+    [
+        ("combine", "select.combine: is empty"),
+        ("external", "select.external.path: got null"),
+        ("ifd", "got ifd, which is made of .* set collect.answer_alone to true"),
+    ],
+)
+def test_a_score_that_was_asked_for_says_what_it_lacks(judged, score, sentence):
+    with pytest.raises(UserError, match=sentence):
+        run(judged, "--score", score)
+
+
+@pytest.mark.parametrize("path", sorted((PARAMS.parent / "conf/select").glob("*.yaml")), ids=lambda path: path.stem)
+def test_scores_count_from_the_end_that_their_presets_keep(path):
+    select = check_params(composed(f"select={path.stem}")).select
+    assert select.order == ("lowest" if select.score in LOW_IS_GOOD else "highest")
+
+
 def test_statistics_of_another_pool_are_refused(judged, write, made):
     judged.statistics = write(made.random_samples(ROWS - 1), name="other").statistics
     with pytest.raises(UserError, match="so it is of another pool"):
@@ -216,7 +238,7 @@ def test_a_score_that_grades_nothing_is_not_in_the_table(judged, write, made):
     with pytest.raises(UserError, match="--score: perplexity can grade none of the 48 samples"):
         run(judged, "--score", "perplexity")
     result = run(judged, "--format", "json")
-    assert set(rows_of(result, "nice")) == {"length"}
+    assert set(rows_of(result, "nice")) == {"length", "random"}
     assert "not known, so not held fixed: perplexity" in result.stderr
 
 

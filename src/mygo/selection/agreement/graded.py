@@ -3,7 +3,7 @@
 N samples, C variables.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -11,13 +11,14 @@ import numpy as np
 
 from mygo.data.answers import answer_words
 from mygo.errors import UserError, listed, shown
-from mygo.params.choices import LOW_IS_GOOD
+from mygo.params.choices import LOW_IS_GOOD, ScoreName
+from mygo.params.needs import check_needs
+from mygo.selection.grading import held
 from mygo.selection.material import Material
-from mygo.selection.scores import SCORES
 from mygo.selection.ranking import ORDERS
+from mygo.selection.scores import SCORES
 
 HELD = ("length", "words", "perplexity", "answer_nll")  # what a score should know more than
-Score = Callable[[Material], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -43,15 +44,14 @@ def graded_scores(material: Material, names: Sequence[str]) -> tuple[list[Graded
 
     Raises `UserError` for a name that is no score, and for one that was asked for and cannot be taken.
     """
-    scores = cast(Mapping[str, Score], SCORES)
     for name in names:
-        if name not in scores:
-            raise UserError(f"--score: got {shown(name)}; choose from {listed(sorted(scores), len(scores))}")
+        if name not in SCORES:
+            raise UserError(f"--score: got {shown(name)}; choose from {listed(sorted(SCORES), len(SCORES))}")
     graded: list[Graded] = []
     skipped: list[str] = []
-    for name in names or scores:
+    for name in names or SCORES:
         try:
-            graded.append(_graded(name, scores[name](material), material))
+            graded.append(_graded(name, material))
         except UserError:
             if names:
                 raise
@@ -59,7 +59,8 @@ def graded_scores(material: Material, names: Sequence[str]) -> tuple[list[Graded
     return graded, skipped
 
 
-def _graded(name: str, score_N: np.ndarray, material: Material) -> Graded:
+def _graded(name: str, material: Material) -> Graded:
+    score_N = _taken(name, material)
     if not np.isfinite(score_N).any():
         raise UserError(
             f"--score: {name} can grade none of the {len(score_N):,} samples of {material.statistics.folder}"
@@ -68,15 +69,25 @@ def _graded(name: str, score_N: np.ndarray, material: Material) -> Graded:
     return Graded(name, order, ORDERS[order](np.where(np.isfinite(score_N), score_N, np.nan)))
 
 
+def _taken(name: str, material: Material) -> np.ndarray:
+    """The score as `select.score` would give it. Raises `UserError` where statistics or params lack what it needs."""
+    params = material.params.model_copy(update={"score": name, "strategy": "top"})
+    if name == "combine" and not params.combine:
+        raise UserError("select.combine: is empty; takes the scores that are to be joined")
+    if name == "external" and params.external.path is None:
+        raise UserError("select.external.path: got null; takes the file that holds the score")
+    check_needs(params, held(material.statistics), str(material.statistics.folder))
+    return SCORES[cast(ScoreName, name)](material)
+
+
 def held_fixed(material: Material) -> Held:
     """Length in tokens, words of the answers, perplexity of the conversation and NLL of the answer, those known."""
     known: dict[str, np.ndarray] = {}
-    sources = {**cast(Mapping[str, Score], SCORES), "words": lambda of: answer_words(of.pool).astype(np.float64)}
     for name in HELD:
         try:
-            value_N = sources[name](material) if name in sources else None
+            value_N = answer_words(material.pool).astype(np.float64) if name == "words" else _taken(name, material)
         except UserError:
-            value_N = None
-        if value_N is not None and np.isfinite(value_N).any():
+            continue
+        if np.isfinite(value_N).any():
             known[name] = np.where(np.isfinite(value_N), value_N, np.nan)
     return Held(list(known), np.column_stack(list(known.values())), [name for name in HELD if name not in known])
