@@ -1,7 +1,8 @@
-"""Grade the pool: one forward pass per sample, statistics to disk.
+"""Grade the pool, and the reference set where there is one: one forward pass per sample, statistics to disk.
 
-In:  data/warmed/, data/selector/ (for the base's NLL and for checkpoints of the trained tensors alone), data/pool/
-Out: data/statistics/ (Parquet shards and manifest.json), metrics/collect.json
+In:  data/warmed/, data/selector/ (for the base's NLL and for checkpoints of the trained tensors alone), data/pool/,
+     data/reference/
+Out: data/statistics/ and data/reference_statistics/ (Parquet shards and manifest.json), metrics/collect.json
 `--dry-run` prints what it would cost and writes nothing; `--worker` helps a run that
 another process or machine has begun.
 """
@@ -22,17 +23,17 @@ def main() -> None:
         worker="help a run that another process or machine has begun",
     )
     params = load_params()
-    from mygo.collection.collect import collect
     from mygo.collection.dry_run import dry_run
+    from mygo.collection.reference import collect_with_reference
     from mygo.runtime import start_runtime
 
     runtime = start_runtime(params.seed)
-    warmed, pool, selector = Path("data/warmed"), Path("data/pool"), Path("data/selector")
+    data = Path("data")
     if arguments.dry_run:
-        print(dry_run(params.collect, runtime, warmed, pool, selector))
+        print(dry_run(params.collect, runtime, data / "warmed", data / "pool", data / "selector", data / "reference"))
         return
     runtime = runtime.as_worker() if arguments.worker else runtime
-    metrics = collect(params.collect, runtime, warmed, pool, Path("data/statistics"), selector)
+    metrics = collect_with_reference(params.collect, runtime, data)
     if runtime.is_main:
         write_metrics("metrics/collect.json", metrics)
 

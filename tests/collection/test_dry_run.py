@@ -14,7 +14,7 @@ PARAMS = PARAMS.model_copy(update={"answer_alone": True, "base_nll": True})
 
 def lines_of(report: str) -> dict[str, str]:
     return dict(
-        line.split(maxsplit=1) if not line.startswith("on disk") else ("on disk", line[9:])
+        line.split(maxsplit=1) if not line.startswith("on disk") else ("on disk", line[10:])
         for line in report.splitlines()
     )
 
@@ -40,6 +40,21 @@ def test_the_estimate_of_the_disk_is_near(tiny_selector, conversations, write_po
     real = sum(path.stat().st_size for path in (tmp_path / "out").glob("shard-*"))
     estimate = float(re.match(r"about (\d+) kB", said["on disk"])[1]) * 1000
     assert 0.5 < estimate / real < 2  # tiny shards are mostly file headers
+
+
+@pytest.mark.parametrize("tiny_selector", ["select_moe"], indirect=True)
+def test_the_reference_set_is_counted_too(tiny_selector, conversations, write_pool_of, tmp_path):
+    pool, reference = (write_pool_of(tmp_path / name, conversations) for name in ("pool", "reference"))
+    without, beside = (
+        lines_of(dry_run(PARAMS, CPU, tiny_selector.parent, pool, tiny_selector, folder))
+        for folder in (tmp_path / "none", reference)
+    )
+    assert without["reference"] == "none"
+    tokens = beside["tokens"].split(" (")[0]
+    assert beside["reference"] == f"40 samples, {tokens} tokens"
+    assert without["tokens"] == beside["tokens"]
+    first, second = (float(re.match(r"about (\d+) kB", said["on disk"])[1]) for said in (without, beside))
+    assert second == pytest.approx(2 * first, rel=0.05)
 
 
 @pytest.mark.parametrize("tiny_selector", ["select_moe"], indirect=True)

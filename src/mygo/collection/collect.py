@@ -57,11 +57,35 @@ class Shard:
         return [len(ids) for ids in self.ids]
 
 
+@dataclass
+class Loaded:
+    """A model that is loaded when a first shard is missing, and kept for what the same model grades after."""
+
+    kept: tuple[Engine, Encoder] | None = None
+
+    def get(self, params: CollectParams, runtime: Runtime, grader: Grader, claims: Claims) -> tuple[Engine, Encoder]:
+        if self.kept is None:
+            self.kept = load_engine(params, runtime, grader, claims)
+            return self.kept
+        if runtime.device.type == "cpu":
+            agree_on_threads(claims)
+        engine = self.kept[0]
+        engine.row_size = agree_on_row_size(claims, RowSize(engine.row_size.tokens))
+        return self.kept
+
+
 def collect(
-    params: CollectParams, runtime: Runtime, warmed: Path, pool: Path, out: Path, selector: Path | None = None
+    params: CollectParams,
+    runtime: Runtime,
+    warmed: Path,
+    pool: Path,
+    out: Path,
+    selector: Path | None = None,
+    loaded: Loaded | None = None,
 ) -> dict[str, Any]:
     """Write the statistics of every sample of `pool` to `out`; returns the metrics (an empty dict in all processes but
-    the first). `selector`, as it was before the warm-up, is needed for `collect.base_nll` alone.
+    the first). `selector`, as it was before the warm-up, is needed for `collect.base_nll` alone. `loaded`: of the same
+    parameters, to share the model with another pool.
 
     Work is kept in `work/collect/<fingerprint>`: a killed run picks up at its last complete shard, while other params,
     another model, another pool or other code never see each other's shards. Several processes claim shards one by one;
@@ -79,7 +103,7 @@ def collect(
             with claims.alone():
                 if not claims.finished():
                     open_workdir("collect", fingerprint)
-            _score_shards(params, runtime, grader, pool, claims)
+            _score_shards(params, runtime, grader, pool, claims, loaded or Loaded())
             if runtime.is_main:
                 publish_statistics(params, grader, fingerprint, claims, out)
     elif runtime.is_main:
@@ -111,11 +135,13 @@ def load_engine(
     return engine, Encoder(grader.tokenizer(), params.max_length)
 
 
-def _score_shards(params: CollectParams, runtime: Runtime, grader: Grader, pool: Path, claims: Claims) -> None:
+def _score_shards(
+    params: CollectParams, runtime: Runtime, grader: Grader, pool: Path, claims: Claims, loaded: Loaded
+) -> None:
     missing = claims.missing()
     if not missing or claims.finished():
         return
-    engine, encoder = load_engine(params, runtime, grader, claims)
+    engine, encoder = loaded.get(params, runtime, grader, claims)
     total = count_rows(pool)
     done = total - sum(min(params.shard_size, total - i * params.shard_size) for i in missing)
     _say_plan(engine, runtime, total, done)

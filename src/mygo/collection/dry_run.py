@@ -17,7 +17,7 @@ from mygo.collection.rejected import none_can_be_encoded
 from mygo.collection.shards import TOKEN_COLUMNS, shard_name, write_shard
 from mygo.collection.sharing.joining import agreed_row_tokens
 from mygo.data.encoding import Encoder
-from mygo.data.pool import count_rows, iter_batches
+from mygo.data.pool import count_rows, holds_samples, iter_batches
 from mygo.params import CollectParams
 from mygo.runtime import Runtime
 from mygo.scoring.engine import Engine
@@ -42,22 +42,41 @@ class Counts:
     shards_done: int = 0
 
 
-def dry_run(params: CollectParams, runtime: Runtime, warmed: Path, pool: Path, selector: Path | None = None) -> str:
-    """A report for people. Nothing is written."""
+def dry_run(
+    params: CollectParams,
+    runtime: Runtime,
+    warmed: Path,
+    pool: Path,
+    selector: Path | None = None,
+    reference: Path | None = None,
+) -> str:
+    """A report for people. Nothing is written. Tokens, time and bytes of the reference set are counted with the pool's;
+    how large it is has a line of its own.
+    """
     grader = Grader.of(params, warmed, selector)
     engine, encoder = load_engine(params, runtime, grader)
     work = workdir_of("collect", make_fingerprint(params, runtime, grader, pool))
     engine.row_size.tokens = agreed_row_tokens(work) or engine.row_size.tokens
     middle = _a_shard_to_time(encoder, pool, params.shard_size)
     engine.self_test(middle.ids, middle.answers)  # first: it decides how rows are laid out
-    counts = Counts()
-    for shard in _shards(encoder, pool, params.shard_size):
-        _count(counts, shard, engine, done=(work / shard_name(shard.index)).exists())
+    counts = _counted(engine, encoder, pool, params.shard_size, work)
+    beside = Counts()
+    if reference is not None and holds_samples(reference):
+        other_work = workdir_of("collect", make_fingerprint(params, runtime, grader, reference))
+        beside = _counted(engine, encoder, reference, params.shard_size, other_work)
     sampled = _few_rows(middle, engine)
     seconds, token_bytes, sample_bytes = _calibrate(engine, encoder, sampled, params)
     speed = sum(sampled.lengths) / seconds
-    on_disk = counts.tokens * token_bytes / sum(sampled.lengths) + counts.samples * sample_bytes / len(sampled.ids)
-    return _report(counts, engine, runtime, speed, on_disk, params)
+    samples, tokens = counts.samples + beside.samples, counts.tokens + beside.tokens
+    on_disk = tokens * token_bytes / sum(sampled.lengths) + samples * sample_bytes / len(sampled.ids)
+    return _report(counts, beside, engine, runtime, speed, on_disk, params)
+
+
+def _counted(engine: Engine, encoder: Encoder, pool: Path, shard_size: int, work: Path) -> Counts:
+    counts = Counts()
+    for shard in _shards(encoder, pool, shard_size):
+        _count(counts, shard, engine, done=(work / shard_name(shard.index)).exists())
+    return counts
 
 
 def _a_shard_to_time(encoder: Encoder, pool: Path, shard_size: int) -> Shard:
@@ -121,16 +140,24 @@ def _bytes(table: pa.Table) -> int:
 
 
 def _report(
-    counts: Counts, engine: Engine, runtime: Runtime, speed: float, on_disk: float, params: CollectParams
+    counts: Counts,
+    beside: Counts,
+    engine: Engine,
+    runtime: Runtime,
+    speed: float,
+    on_disk: float,
+    params: CollectParams,
 ) -> str:
     mean = counts.tokens / max(1, counts.samples)
-    seconds = counts.tokens_to_do / speed / runtime.processes
+    seconds = (counts.tokens_to_do + beside.tokens_to_do) / speed / runtime.processes
+    reference = f"{beside.samples:,} samples, {beside.tokens:,} tokens" if beside.samples else "none"
     device = torch.cuda.get_device_name(runtime.device) if runtime.device.type == "cuda" else runtime.device.type
     layout = "packed" if engine.packed else "padded"
     lines = {
         "samples": f"{counts.samples:,}, of which {counts.truncated:,} are cut at {params.max_length:,} tokens",
         "rejected": f"{counts.rejected:,}, which cannot be encoded",
         "tokens": f"{counts.tokens:,} ({mean:.0f} a sample, longest {counts.longest:,})",
+        "reference": reference,
         "rows": f"{counts.rows:,} of up to {engine.row_size.tokens:,} tokens, {layout}",
         "passes": "1" if engine.base is None else "2, the second for the NLL of the base (collect.base_nll)",
         "padding": f"{counts.padding / max(1, counts.tokens + counts.padding):.1%}",
@@ -141,7 +168,7 @@ def _report(
         ),
         "time": f"about {_duration(seconds)}, {runtime.processes} process{'es' if runtime.processes > 1 else ''}",
     }
-    return "\n".join(f"{name:9s}{text}" for name, text in lines.items())
+    return "\n".join(f"{name:10s}{text}" for name, text in lines.items())
 
 
 def _size(count: float) -> str:

@@ -100,6 +100,11 @@ def open_pool(folder: Path) -> "ds.Dataset":
     return ds.dataset(_part_paths(folder), schema=POOL_SCHEMA, format="parquet")
 
 
+def holds_samples(folder: Path) -> bool:
+    """Whether the folder is a pool with samples; one that was not asked for is an empty folder."""
+    return any(folder.glob("pool-*.parquet"))
+
+
 def count_rows(folder: Path) -> int:
     """The number of samples, from the files' footers. Raises `UserError` if there is no pool, or none in it."""
     rows = sum(pq.read_metadata(path).num_rows for path in _part_paths(folder))
