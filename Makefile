@@ -13,7 +13,7 @@ STAMP := $(VENV)/.installed
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: env repro test test-slow lint table table-epochs evidence bench mutants plots pictures clean
+.PHONY: env repro test test-slow lint table table-all table-epochs evidence bench mutants plots pictures clean
 
 env: $(STAMP)
 
@@ -49,6 +49,12 @@ TABLE ?= work/table
 table: $(STAMP)
 	python -m mygo.comparison --seeds $(SEEDS) --strategies $(STRATEGIES) $(if $(SETTINGS),--set $(SETTINGS)) \
 		--out $(TABLE)
+
+# Every strategy at a tenth and at three tenths of the pool: make table-all SEEDS="0 1" JOBS=2
+ALL ?= random quality full
+JOBS ?= 1
+table-all: $(STAMP)
+	python -m mygo.comparison --seeds $(SEEDS) --strategies $(ALL) --ratios 0.1 0.3 --jobs $(JOBS) --out work/table_all
 
 # Selections by each epoch of the warm-up: make table-epochs SEEDS="0 1 2" SETTINGS="warmup.epochs=4" FINETUNE=1
 table-epochs: $(STAMP)

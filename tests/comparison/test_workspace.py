@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from mygo.comparison.__main__ import compare
 from mygo.comparison.cells import parse_strategy
+from mygo.comparison.running import compare
 from mygo.comparison.table import write_table
 from mygo.comparison.workspace import open_workspace
 from mygo.errors import UserError
@@ -102,8 +102,8 @@ def test_settings_are_composed_as_dvc_does_and_checked_before_anything_runs(tmp_
 def test_cells_run_once_and_share_what_they_can(tmp_path, capsys):
     workspace = open_workspace(ROOT, tmp_path / "repository", tmp_path / "cache")
     quality, random = map(parse_strategy, ("quality", "random"))
-    compare(workspace, [quality], [0], SMALL, tmp_path)
-    cells = compare(workspace, [quality, random], [0], SMALL, tmp_path)
+    compare([workspace], [quality], [0], SMALL, tmp_path)
+    cells = compare([workspace], [quality, random], [0], SMALL, tmp_path)
     told = capsys.readouterr().err.splitlines()
     assert told[1].endswith("(kept)")
     assert len(stages_run(tmp_path / "logs/quality-seed0.log")) == 8
@@ -115,7 +115,7 @@ def test_cells_run_once_and_share_what_they_can(tmp_path, capsys):
 
     (tmp_path / "cells/random-seed0.json").unlink()  # as if it had been killed just before
     (tmp_path / "repository/dvc.lock").unlink()
-    assert compare(workspace, [quality, random], [0], SMALL, tmp_path) == cells
+    assert compare([workspace], [quality, random], [0], SMALL, tmp_path) == cells
     assert stages_run(tmp_path / "logs/random-seed0.log") == []  # the run cache has all of them
 
 

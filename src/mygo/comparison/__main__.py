@@ -10,15 +10,15 @@ import argparse
 import fcntl
 import signal
 import sys
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from mygo.comparison.cells import Cell, Strategy, keep, kept, measured, parse_strategy
+from mygo.comparison.cells import Strategy, at_ratio, parse_strategy
 from mygo.comparison.epochs import compare_epochs, write_epochs
+from mygo.comparison.running import compare
 from mygo.comparison.table import write_table
-from mygo.comparison.workspace import Workspace, open_workspace
+from mygo.comparison.workspace import open_workspace
 from mygo.errors import UserError, one_sentence
 
 STRATEGIES = ("quality", "random", "full", "perplexity", "length")
@@ -43,35 +43,18 @@ def main() -> None:
     if len({strategy.name for strategy in strategies}) < len(strategies):
         raise UserError("--strategies: got one name for two strategies; takes a name for each")
     with _alone(WORK):
-        workspace = open_workspace(Path(), WORK / "repository")
-        cells = compare(workspace, strategies, list(dict.fromkeys(seeds or range(5))), settings, WORK)
-    print(write_table(cells, arguments.reference, arguments.out))
+        print(_compare_strategies(arguments, strategies))
     print(f"written to {arguments.out}: table.md, table.json, cells.csv", file=sys.stderr)
 
 
-def compare(
-    workspace: Workspace, strategies: Sequence[Strategy], seeds: Sequence[int], settings: Sequence[str], work: Path
-) -> list[Cell]:
-    """All cells, strategy by strategy in the order given; those that are not kept in `work` yet are run, seed by seed.
-
-    `settings` hold for every cell. Raises `UserError` for a wrong setting before anything runs, and when a run fails.
-    """
-    wanted = [(seed, strategy) for seed in seeds for strategy in strategies]
-    composed = workspace.compose([[f"seed={seed}", *settings, *strategy.settings] for seed, strategy in wanted])
-    cells: dict[tuple[str, int], Cell] = {}
-    for number, ((seed, strategy), params) in enumerate(zip(wanted, composed, strict=True), start=1):
-        key, begin = workspace.key(params.params), time.monotonic()
-        cell = kept(work / "cells", strategy.name, seed, key)
-        how = "kept"
-        if cell is None:
-            workspace.run(params, work / "logs" / f"{strategy.name}-seed{seed}.log")
-            cell = measured(params.params, workspace.folder / "metrics", key, strategy.name)
-            keep(cell, work / "cells")
-            how = f"{time.monotonic() - begin:.0f} s"
-        cells[strategy.name, seed] = cell
-        told = f"{number} of {len(wanted)}: seed {seed}, {strategy.name}: accuracy {cell.accuracy:.3f} ({how})"
-        print(told, file=sys.stderr, flush=True)
-    return [cells[strategy.name, seed] for strategy in strategies for seed in seeds]
+def _compare_strategies(arguments: argparse.Namespace, strategies: list[Strategy]) -> str:
+    seeds, ratios = list(dict.fromkeys(arguments.seeds or range(5))), list(dict.fromkeys(arguments.ratios))
+    rows = [at_ratio(strategy, ratio) for ratio in ratios for strategy in strategies] or strategies
+    jobs = min(arguments.jobs, len(seeds))
+    folders = [WORK / "repository", *(WORK / f"repository_{number}" for number in range(2, jobs + 1))]
+    workspaces = [open_workspace(Path(), folder) for folder in folders]
+    cells = compare(workspaces, rows, seeds, arguments.set, WORK)
+    return write_table(cells, arguments.reference, arguments.out, ratios)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -86,6 +69,8 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME",
         help="presets of conf/select, or NAME:key=value,key=value",
     )
+    add("--ratios", nargs="+", type=float, default=(), metavar="RATIO", help="a table for each select.ratio")
+    add("--jobs", type=_count, default=1, metavar="N", help="seeds that run at once, each in a copy of its own")
     add("--seeds", nargs="+", type=int, metavar="SEED", help="default: 0 to 4; with --epochs 0")
     add("--epochs", nargs="*", type=int, metavar="EPOCH", help="compare these epochs of the warm-up; none named: all")
     add("--finetune", action="store_true", help="with --epochs: fine-tune on each selection and evaluate, too")
@@ -93,6 +78,12 @@ def _parser() -> argparse.ArgumentParser:
     add("--set", nargs="+", default=(), metavar="KEY=VALUE", help="settings of every cell, as for dvc exp run -S")
     add("--out", type=Path, default=WORK, metavar="FOLDER", help="where the table goes")
     return parser
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"got {text!r}; takes a number of 1 or more")
+    return int(text)
 
 
 @contextmanager

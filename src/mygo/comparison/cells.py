@@ -56,6 +56,12 @@ def parse_strategy(text: str) -> Strategy:
     return Strategy(name, parts)
 
 
+def at_ratio(strategy: Strategy, ratio: float) -> Strategy:
+    """The same with a budget of its own."""
+    settings = ("select.count=null", "select.token_budget=null", f"select.ratio={ratio:g}")
+    return Strategy(f"{strategy.name}@{ratio:g}", (*strategy.settings, *settings))
+
+
 def measured(params: dict[str, Any], metrics: Path, key: str, strategy: str) -> Cell:
     """The cell that the metrics of a finished run make. Raises `UserError` if `eval.tasks` begins with a task that has
     no accuracy.

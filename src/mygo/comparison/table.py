@@ -23,17 +23,24 @@ HEADER = (
 )
 
 
-def write_table(cells: Sequence[Cell], reference: str, folder: Path) -> str:
+def write_table(cells: Sequence[Cell], reference: str, folder: Path, ratios: Sequence[float] = ()) -> str:
     """Write `table.md`, `cells.csv` (a row for each cell) and `table.json` (what the table shows, unrounded) to the
-    folder. Returns the Markdown.
+    folder. Returns the Markdown. With `ratios` the strategies are `name@ratio`, and each ratio has a table of its own.
     """
-    text = markdown(cells, reference)
+    groups = [[cell for cell in cells if cell.strategy.endswith(f"@{ratio:g}")] for ratio in ratios] or [list(cells)]
+    references = [f"{reference}@{ratio:g}" for ratio in ratios] or [reference]
+    parts = [rows_of(group, name) for group, name in zip(groups, references, strict=True)]
+    text = "\n".join([*parts, _notes(cells)])
     rows = [asdict(cell) for cell in cells]
     stream = io.StringIO(newline="")
     writer = csv.DictWriter(stream, fieldnames=list(Cell.__annotations__), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    summary = {strategy: finite(summarise(cells, strategy, reference)) for strategy in _strategies(cells)}
+    summary = {
+        strategy: finite(summarise(group, strategy, name))
+        for group, name in zip(groups, references, strict=True)
+        for strategy in _strategies(group)
+    }
     write_atomically(folder / "table.md", text.encode())
     write_atomically(folder / "cells.csv", stream.getvalue().encode())
     write_atomically(folder / "table.json", json.dumps(summary, indent=1).encode() + b"\n")
@@ -55,7 +62,8 @@ def summarise(cells: Sequence[Cell], strategy: str, reference: str) -> dict[str,
     }
 
 
-def markdown(cells: Sequence[Cell], reference: str) -> str:
+def rows_of(cells: Sequence[Cell], reference: str) -> str:
+    """The table itself, in Markdown."""
     header = [*HEADER, f"difference to {reference}, paired by seed [{LEVEL:.0%}]"]
     lines = [header, ["---"] * len(header)]
     for strategy in _strategies(cells):
@@ -63,7 +71,7 @@ def markdown(cells: Sequence[Cell], reference: str) -> str:
         digits = {"auc": 2, "clean": 2, "accuracy": 3}
         shown = [plain(row[name], digits[name]) for name in digits]
         lines.append([strategy, *shown, _signed(row["gain"]), _signed(row["difference"])])
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n\n" + _notes(cells)
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
 
 def _notes(cells: Sequence[Cell]) -> str:

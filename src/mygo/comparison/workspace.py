@@ -10,7 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,7 @@ class Workspace:
 
     folder: Path
     code: str
+    running: list[subprocess.Popen[str]] = field(default_factory=list, compare=False)
 
     def compose(self, settings: list[list[str]]) -> list[Composed]:
         """The params.yaml that `dvc exp run -S ...` would compose, for each list of settings. Raises `UserError`."""
@@ -55,6 +56,11 @@ class Workspace:
             lines = [line for line in log.read_text(errors="replace").splitlines() if line.startswith("error: ")]
             raise UserError(f"{log}: the pipeline stopped ({lines[0] if lines else 'see there'})")
 
+    def stop(self) -> None:
+        """End what is running in it, from another thread."""
+        for process in list(self.running):
+            process.kill()
+
     def key(self, params: dict[str, Any]) -> str:
         """Of params and code; how stages are launched is not part of what they compute."""
         return digest(
@@ -71,7 +77,14 @@ class Workspace:
                 command, cwd=self.folder, env=env, input=text, capture_output=True, text=True, check=False
             )
         with log.open("w", encoding="utf-8") as file:
-            return subprocess.run(command, cwd=self.folder, env=env, stdout=file, stderr=file, text=True, check=False)
+            process = subprocess.Popen(command, cwd=self.folder, env=env, stdout=file, stderr=file, text=True)
+        self.running.append(process)
+        try:
+            process.wait()
+        finally:
+            process.kill()
+            self.running.remove(process)
+        return subprocess.CompletedProcess(command, process.returncode)
 
 
 def open_workspace(root: Path, folder: Path, cache: Path | None = None) -> Workspace:
