@@ -1,5 +1,7 @@
 """What an objective of the warm-up may be, and what the trainer asks of a model: no gates, no parts, no steps."""
 
+import re
+
 import pytest
 import torch
 from datasets import Dataset
@@ -97,6 +99,10 @@ def test_debug_says_a_line_a_step_over_its_micro_batches(tiny_selector, conversa
         for layer, (low, mean, high) in enumerate(layers):
             assert float(mean) == pytest.approx(logged[f"good_ratio/layer_{layer:02d}"], abs=6e-4)
             assert 0 <= float(low) < float(mean) < float(high) <= 1
+    small_run(small_params({"debug": True}, epochs=1, micro_batch_size=8), CPU, tiny_selector, conversations[:16])
+    whole = [line for line in capsys.readouterr().err.splitlines() if "good_ratio" in line]
+    numbers = [[float(number) for number in re.findall(r"\d\.\d{3}", line)] for line in (lines[0], whole[0])]
+    assert numbers[0] == pytest.approx(numbers[1], abs=1.1e-3)  # whatever the micro-batches
 
 
 def test_nothing_is_said_unless_asked(tiny_selector, conversations, capsys):
