@@ -64,8 +64,8 @@ class NoGates(nn.Module):
         return {"loss": 5 * self.w, "logits": logits, **parts}
 
 
-def train(model, debug=False):
-    args = training_arguments(small_params(epochs=1, micro_batch_size=8), CPU, 0, 16, "warmup")
+def train(model, debug=False, micro_batch_size=8):
+    args = training_arguments(small_params(epochs=1, micro_batch_size=micro_batch_size), CPU, 0, 16, "warmup")
     args.report_to, args.logging_steps = [], 1
     row = {"input_ids": [1, 2], "attention_mask": [1, 1], "labels": [1, 2]}
     data = Dataset.from_list([row] * 16).with_format("torch")
@@ -81,6 +81,22 @@ def test_the_trainer_logs_whatever_parts_a_model_reports():
     assert (first["regular_share/layer_00"], first["regular_share/layer_01"]) == pytest.approx((0.25, 0.5))
     assert good_ratio_rows(trainer) == []
     assert set(_metrics(trainer)) == {"loss", "lm_loss", "constraint_loss", "steps"}
+
+
+class Ranging(NoGates):
+    """Two micro-batches a step, whose ranges cross: means add up, the smallest and the largest are kept."""
+
+    def forward(self, **inputs):
+        self.calls = getattr(self, "calls", 0) + 1
+        low, high = ((0.2, 0.5), (0.1, 0.6), (0.3, 0.9), (0.4, 0.8))[self.calls - 1]
+        ranges = {"good_ratio": torch.tensor([0.25]), "good_ratio_range": torch.tensor([[low, high]])}
+        return super().forward(**inputs) | ranges
+
+
+def test_the_range_of_a_step_is_over_its_micro_batches(capsys):
+    train(Ranging(), debug=True, micro_batch_size=4)
+    lines = [line for line in capsys.readouterr().err.splitlines() if "by layer" in line]
+    assert [line.partition("by layer: ")[2] for line in lines] == ["0: 0.100 0.500 0.600", "0: 0.300 0.500 0.900"]
 
 
 def test_a_line_of_ranges_by_hand():
