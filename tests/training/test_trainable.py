@@ -45,7 +45,8 @@ def test_the_weight_of_load_balancing_reaches_models_with_routers(tiny_selector)
         with pytest.raises(UserError) as error:
             configure_losses(model, small_params(load_balancing_weight=0.5))
         assert str(error.value) == (
-            "warmup.load_balancing_weight: got 0.5; QualityGateQwen3ForCausalLM has no routers to balance, so it takes 0"
+            "warmup.load_balancing_weight: got 0.5; QualityGateQwen3ForCausalLM has no routers to balance, so it "
+            "takes 0"
         )
         return
     configure_losses(model, small_params(load_balancing_weight=0.5))
