@@ -103,8 +103,8 @@ def test_another_base_has_tensors_of_its_own(bases, case, selector, run, flags):
     [
         ("nowhere/at/all", "selector", [], "error: BASE: got nowhere/at/all, which does not exist; takes a folder"),
         ("base", "nothing", [], "nothing: no selector is here; run the convert and warmup stages first"),
-        ("base", "base", [], "which has no quality gates; takes a selector that the convert or warmup stage wrote"),
-        ("base", "base", ["--memory-efficient"], "which has no quality gates; takes a selector"),
+        ("base", "base", [], "which is no selector; takes one that the convert or warmup stage wrote"),
+        ("base", "base", ["--memory-efficient"], "which is no selector; takes one"),
         ("base", "selector", ["--device", "nodevice"], "error: --device: got nodevice, which is not here; takes cpu"),
     ],
 )

@@ -1,16 +1,21 @@
 """Conversion of every family from every architecture: the base and what the family adds, in memory and from files."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from safetensors.torch import save_file
 from tokenizers import Tokenizer, models
 from transformers import PreTrainedTokenizerFast
 
+from mygo.conversion import parity
 from mygo.conversion.convert import convert
 from mygo.conversion.parity import compare_files, compare_models
 from mygo.errors import UserError
 from mygo.models import load_base, load_selector
 from tests.tiny_decoders import DECODERS, MOE, ROUTED, saver
+
+TOKENIZER = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(models.WordLevel({"a": 2}, unk_token="a")))
 
 CASES = [("quality_gate", name) for name in DECODERS] + [
     (family, name) for family in ("trash_can", "stock_moe") for name in sorted(MOE)
@@ -20,11 +25,10 @@ CASES = [("quality_gate", name) for name in DECODERS] + [
 @pytest.fixture(scope="module")
 def save(tmp_path_factory):
     save_model = saver(tmp_path_factory.mktemp("bases"))
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(models.WordLevel({"a": 2}, unk_token="a")))
 
     def save(name):
         path = save_model(name)
-        tokenizer.save_pretrained(path)
+        TOKENIZER.save_pretrained(path)
         return path
 
     return save
@@ -54,16 +58,12 @@ def test_a_changed_router_is_found_in_memory_and_in_files(save, make_params, tmp
     save_file(tensors, tmp_path / "selector/model.safetensors", metadata={"format": "pt"})
     with pytest.raises(UserError, match=r"model\.layers\.1\.mlp\.gate\.weight differs by 0\.01"):
         compare_models(load_base(save("olmoe")), load_selector(tmp_path / "selector"), 0.0)
-    from pathlib import Path
-
     with pytest.raises(UserError, match=r"model\.layers\.1\.mlp\.gate\.weight differs by 0\.01"):
         compare_files(Path(save("olmoe")), tmp_path / "selector", torch.float32, False, 0.0)
 
 
 def test_a_trash_row_that_is_chosen_fails_the_comparison(save, make_params, tmp_path, monkeypatch):
     """The tensors agree; only the logits show it."""
-    from mygo.conversion import parity
-
     convert(make_params("trash_can", save("olmoe")), 0, tmp_path / "selector")
     monkeypatch.setattr(parity, "_says", lambda value, module, args, out: out)
     with pytest.raises(UserError, match="with the gates held open the logits differ by"):

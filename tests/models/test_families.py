@@ -172,6 +172,17 @@ def test_experts_run_grouped_by_default(save, family, name):
             "got a BloomModel, which cannot be gated: its BloomMLP takes more than the hidden state",
         ),
         (
+            "falcon",
+            {},
+            "got a FalconModel, which cannot be gated: transformers records nothing of what its modules say",
+        ),
+        (
+            "phimoe",
+            {"num_local_experts": 4, "num_key_value_heads": 4, "intermediate_size": 16},
+            "got a PhimoeModel, which cannot be gated: transformers' rule for the names in its files takes gates for "
+            "routers",
+        ),
+        (
             "mamba",
             {"state_size": 4},
             "got a MambaModel, which cannot be gated: its MambaBlock has no feed-forward block (mlp, feed_forward, "

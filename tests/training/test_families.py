@@ -8,14 +8,15 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
-from mygo.models import load_selector
+from mygo.models import from_base, load_selector
 from mygo.models.checkpoints import load_checkpoint
 from mygo.params import WarmupParams
 from mygo.preparation.tokenizer import train_tokenizer
 from mygo.runtime import Runtime
+from mygo.training.objectives.losses import configure_losses
 from mygo.training.warmup import warm_up
 from tests.tiny_decoders import tiny
-from tests.training.small_run import DEFAULTS
+from tests.training.small_run import DEFAULTS, small_params
 
 CPU = Runtime(torch.device("cpu"), torch.float32, 0, 1)
 SMALL = {"epochs": 2, "batch_size": 8, "micro_batch_size": 4, "max_length": 32, "learning_rate": 0.02}
@@ -27,8 +28,6 @@ def warmed(conversations, write_pool_of, tmp_path, monkeypatch):
     """Converts a tiny base by the family's own name for it, warms it up in a temporary folder; returns the report."""
 
     def run(family, name, **changes):
-        from mygo.models import from_base
-
         monkeypatch.chdir(tmp_path)
         tokenizer = train_tokenizer(["<|user|>\namber brook\n<|assistant|>\ncedar dune ember frost\n"])
         tiny(name, vocab_size=len(tokenizer)).save_pretrained("base")
@@ -74,6 +73,20 @@ def test_trash_cans_are_trained_on_the_constraint_beside_the_language_model(warm
     assert metrics["loss"] == pytest.approx(metrics["lm_loss"] + 3 * metrics["constraint_loss"], rel=1e-4)
     first, last = report.good_ratio[0]["good_ratio"], report.good_ratio[-1]["good_ratio"]
     assert last < first - 0.05  # alpha 1, beta 2 pull probability to the trash
+
+
+def test_what_a_config_has_is_set_and_nothing_else(tmp_path):
+    """A stock MoE's config stays its base's."""
+    tiny("olmoe").save_pretrained(tmp_path)
+    loss = {"type": "mse", "weight": 0.5, "trash_can_alpha": 1.5, "trash_can_beta": 3.0}
+    params = small_params(loss, load_balancing_weight=0.25)
+    trash_can, stock = (from_base(family, str(tmp_path)) for family in ("trash_can", "stock_moe"))
+    before = stock.config.to_dict()
+    for model in (trash_can, stock):
+        configure_losses(model, params)
+    config = trash_can.config
+    assert (config.trash_can_alpha, config.trash_can_beta, config.quality_loss_weight) == (1.5, 3.0, 0.5)
+    assert stock.config.to_dict() == before | {"enable_load_balancing": True, "router_aux_loss_coef": 0.25}
 
 
 @pytest.mark.parametrize("family", ["trash_can", "stock_moe"])

@@ -27,8 +27,6 @@ def test_every_key_of_the_loss_reaches_the_model(tiny_selector):
         "w_mean": 2.0,
         "w_var": 3.0,
         "lambda_var": 4.0,
-        "trash_can_alpha": 1.5,
-        "trash_can_beta": 3.0,
         "debug": True,
     }
     configure_losses(model, small_params(loss))
@@ -47,7 +45,8 @@ def test_the_weight_of_load_balancing_reaches_models_with_routers(tiny_selector)
         with pytest.raises(UserError) as error:
             configure_losses(model, small_params(load_balancing_weight=0.5))
         assert str(error.value) == (
-            "warmup.load_balancing_weight: got 0.5; QualityGateForCausalLM has no routers to balance, so it takes 0"
+            "warmup.load_balancing_weight: got 0.5; QualityGateQwen3ForCausalLM has no routers to balance, so it "
+            "takes 0"
         )
         return
     configure_losses(model, small_params(load_balancing_weight=0.5))

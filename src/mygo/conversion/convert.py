@@ -5,7 +5,8 @@ from typing import Any
 
 from mygo.conversion.parity import Parity, base_folder, compare_files, compare_models
 from mygo.models.base import load_base, load_tokenizer, resolve_revision
-from mygo.models.loading import check_family, from_base, load_selector
+from mygo.models.checkpoints import load_checkpoint
+from mygo.models.loading import check_family, from_base
 from mygo.params import ConvertParams
 from mygo.workdir import atomic_folder
 
@@ -44,7 +45,7 @@ def convert(params: ConvertParams, seed: int, out: Path) -> dict[str, Any]:
             parity = compare_files(base_folder(params.base_model, commit), staging, dtype, tied, params.tolerance)
         else:
             parity = compare_models(
-                load_base(params.base_model, commit, dtype), load_selector(staging), params.tolerance
+                load_base(params.base_model, commit, dtype), load_checkpoint(staging, dtype), params.tolerance
             )
     known = {} if commit is None else {"base_model_commit": commit}
     return {**_as_metrics(parameters, parity), **known}

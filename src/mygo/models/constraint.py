@@ -38,8 +38,8 @@ def constraint_loss(
     additive over micro-batches: see `Part`), then over layers; and the mean of r of each layer.
 
     The config says `trash_experts`, `num_experts_per_tok` (the k of top-k), `trash_can_alpha`, `trash_can_beta` and
-    `quality_loss_averaging`. `routers`: L logits [B * T, E + K] of B = `rows` samples; attention_mask [B, T] (None: no padding). Returns a scalar
-    with a gradient, and [L] without.
+    `quality_loss_averaging`. `routers`: L logits [B * T, E + K] of B = `rows` samples; attention_mask [B, T] (None: no
+    padding). Returns a scalar with a gradient, and [L] without.
     """
     device = routers[-1].device  # layers may lie on several devices
     part = part.to(device)

@@ -87,9 +87,18 @@ def keep_weight_conversion(base_type: str, pairs: list[tuple[type, type]]) -> No
     By class name: without it the experts of a base silently stay random.
     """
     for base, ours in pairs:
-        mapping = get_checkpoint_conversion_mapping(base.__name__) or get_checkpoint_conversion_mapping(base_type)
-        if mapping is not None:
+        if (mapping := _conversion(base_type, base)) is not None:
             register_checkpoint_conversion_mapping(ours.__name__, mapping, overwrite=True)
+
+
+def renames(base_type: str, name: str) -> bool:
+    """Whether a base's weight conversion would take the name of a parameter of ours for one of its own."""
+    mapping = _conversion(base_type, base_classes(base_type).causal_lm) or []
+    return any(transform.rename_source_key(name)[0] != name for transform in mapping)
+
+
+def _conversion(base_type: str, base: type) -> list[Any] | None:
+    return get_checkpoint_conversion_mapping(base.__name__) or get_checkpoint_conversion_mapping(base_type)
 
 
 def _made(name: str, bases: tuple[type, ...], **attributes: Any) -> Any:

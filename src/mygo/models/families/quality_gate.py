@@ -18,7 +18,7 @@ from mygo.errors import UserError
 from mygo.models.base import BASE_KEY
 from mygo.models.causal_lm import has_router
 from mygo.models.config import GatedConfig
-from mygo.models.families.classes import Classes, WithDecoder, make_classes
+from mygo.models.families.classes import Classes, WithDecoder, make_classes, renames
 from mygo.models.gate import QualityGate, add_gate, gated_blocks
 from mygo.models.losses import Part, good_ratio_range, quality_loss
 from mygo.models.terms import Term
@@ -73,9 +73,16 @@ def record_gates(base: type[PreTrainedModel]) -> dict[str, Any]:
 
 
 def gate_layers(decoder: Any) -> None:
-    """Put a gate in front of the feed-forward block of every layer. Raises `UserError` if a layer has none."""
-    for layer in layers_of(decoder):
-        add_gate(feed_forward_of(layer, decoder), decoder.config)
+    """Put a gate in front of the feed-forward block of every layer. Raises `UserError` if a layer has none, or nobody
+    would hear the gates.
+    """
+    blocks = [feed_forward_of(layer, decoder) for layer in layers_of(decoder)]
+    if not type(decoder).base._can_record_outputs:
+        raise _refusal(decoder, "transformers records nothing of what its modules say")
+    if renames(type(decoder).base.config_class.model_type, "model.layers.0.mlp.quality_gate.weight"):
+        raise _refusal(decoder, "transformers' rule for the names in its files takes gates for routers")
+    for block in blocks:
+        add_gate(block, decoder.config)
 
 
 def layers_of(decoder: Any) -> nn.ModuleList:

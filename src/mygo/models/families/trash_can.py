@@ -4,7 +4,7 @@ A router of E experts gets K more rows, drawn like gates; the softmax and the to
 constraint on r, the probability that stays with the regular experts (mygo.models.constraint).
 
 With the new rows' logits at minus infinity a block computes what the base's does, whatever `norm_topk_prob` says: the
-trash then has no part in the softmax. Where their logits are finite and they are merely not among the top-k, it depends:
+trash then has no part in the softmax. Where their logits are finite and they are merely not among the top-k it depends:
 with `norm_topk_prob` true (Mixtral always; of OLMoE and Qwen3-MoE the config says it) the weights of the chosen experts
 are divided by their sum, so that they are the base's; with false (OLMoE-1B-7B) they are probabilities of a softmax over
 more logits, so that a token loses the share that the trash has. A token that chose trash loses that expert's output;
