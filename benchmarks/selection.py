@@ -71,7 +71,7 @@ def ours_chosen(folder: Path, budget: int, alpha: float) -> Chosen:
 
 
 def ours_clustered(x_RD: np.ndarray, k: int, iterations: int) -> np.ndarray:
-    return spherical_kmeans(x_RD, k, np.random.default_rng(SEED), iterations).label_R
+    return spherical_kmeans(x_RD, k, np.random.default_rng(SEED), iterations, gain=0).label_R
 
 
 def peer_clustered(x_RD: np.ndarray, k: int, iterations: int, init: Any) -> np.ndarray:

@@ -119,7 +119,7 @@ def test_the_elbow_is_marked_and_numbered(tmp_path):
     renderer = rendered(tmp_path, "elbow", rows, x="clusters", y="gap", title="Elbow")
     marks = marks_of(renderer, "symbol")
     assert sum(mark["fill"] == "#d9822b" for mark in marks) == 1
-    assert [mark["text"] for mark in marks_of(renderer, "text")] == ["4"]
+    assert [str(mark["text"]) for mark in marks_of(renderer, "text")] == ["4"]
 
 
 def test_the_projection_shows_what_was_kept_and_what_is_noise(tmp_path):

@@ -43,7 +43,8 @@ def test_the_defaults_pass(root):
                 "select__clustering__method": "hdbscan",
                 "select__clustering__backend": "cuml",
             },
-            "select.clustering.backend: got cuml, and cuml is not installed here (RAPIDS' wheels are cuml-cu12 and",
+            "select.clustering.backend: got cuml, and cuml is not installed here (RAPIDS' wheels are cuml-cu12 and "
+            "cuml-cu13); takes cpu",
         ),
         ({"prepare__source": "local", "prepare__path": "none"}, "prepare.path: got 'none', which is not there"),
         (

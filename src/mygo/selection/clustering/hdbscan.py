@@ -18,7 +18,7 @@ from mygo.selection.material import stream
 logger = logging.getLogger(__name__)
 
 MOST_ROWS = 20_000
-MOST_WORK = 2**34  # rows x rows x features of a fit: about a minute on one core
+MOST_WORK = 2**34  # rows x rows x features of a fit: 20 to 40 s on one core
 MOST_PAIRS = 2**26  # distances that cosine, which no tree can search, holds at once: 8,192 rows, 0.5 GiB
 TUNE_ROWS = 4_000  # that the grid is judged on
 SIZES = (0.5, 1.0, 2.0)  # of the grid, times min_cluster_size
