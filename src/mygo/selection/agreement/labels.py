@@ -72,7 +72,8 @@ def read_label(name: str, texts: Column, good: str | None, good_above: float | N
     on a value is good.
 
     Without either, of true and false, of yes and no and of two numbers the better is known, and more than two
-    numbers are taken as they are, as are those that `good_above` does not divide. Raises `UserError` for any other column.
+    numbers are taken as they are, as are those that `good_above` does not divide. Raises `UserError` for any other
+    column.
     """
     known = sorted({text for text in texts if text is not None})
     if len(known) < 2:
