@@ -11,7 +11,7 @@ from mygo.data.records import Sample
 from mygo.preparation.tokenizer import train_tokenizer
 from mygo.selection.agreement.command import agreement
 from mygo.selection.statistics import open_statistics
-from tests.selection.agreement.test_judged_pools import PARAMS
+from tests.selection.agreement.running import PARAMS
 
 
 def test_lengths_are_those_of_the_tokenizer(tmp_path, conversations):
