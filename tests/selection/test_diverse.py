@@ -43,7 +43,7 @@ def test_of_equals_the_best_ranked_comes_first():
 
 
 def greedy(x_RD, most):
-    """Facility location as its definition says it, without bounds and batches."""
+    """Facility location as its definition says it, without draws and blocks."""
     similarity, best, taken = 1 + x_RD.astype(np.float64) @ x_RD.T.astype(np.float64), np.zeros(len(x_RD)), []
     for _ in range(most):
         gains = np.maximum(similarity - best, 0).sum(axis=1)
@@ -53,9 +53,8 @@ def greedy(x_RD, most):
     return taken
 
 
-@pytest.mark.parametrize("batch", [1, 64])
-def test_lazy_is_greedy(monkeypatch, batch):
-    monkeypatch.setattr(diverse, "BATCH_ROWS", batch)
+def test_where_every_row_is_looked_at_it_is_greedy(monkeypatch):
+    monkeypatch.setattr(diverse, "MISSED", 1e-99)
     x_RD = normalise(np.random.default_rng(0).normal(size=(300, 5)).astype(np.float32))
     assert STRATEGIES["facility_location"](over(x_RD, most=40))[:40].tolist() == greedy(x_RD, 40)
 

@@ -4,76 +4,16 @@ import csv
 import io
 import json
 import re
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 from scipy.stats import spearmanr
 from sklearn.metrics import roc_auc_score
 
 from mygo.data.labels import read_label_columns
-from mygo.data.pool import write_pool
-from mygo.data.records import Sample
 from mygo.errors import UserError
-from mygo.params import check_params
-from mygo.params.choices import LOW_IS_GOOD
-from mygo.selection.agreement.command import agreement
 from mygo.selection.statistics import open_statistics
-from tests.launch.test_inputs import composed
-
-PARAMS = Path(__file__).parents[3] / "params.yaml"
-ROWS = 48
-
-
-@pytest.fixture
-def judged(write, made, monkeypatch):
-    """Sixteen prompts of three answers in one source, labelled in three columns, with statistics of a gated model; one
-    sample has no score.
-    """
-    monkeypatch.setattr("mygo.selection.agreement.bootstrap.RESAMPLES", 60)
-    rng = np.random.default_rng(0)
-    samples = [sample for sample in made.random_samples(200, longest=9) if sample.n_tokens > 1 or sample.index == 0]
-    samples = samples[:ROWS]
-    for i, sample in enumerate(samples):
-        sample.dataset, sample.index = "judged", i
-        answer = " ".join(["word"] * int(rng.integers(1, 30)))
-        sample.messages = [{"role": "user", "content": f"Why {i // 3}?"}, {"role": "assistant", "content": answer}]
-    folders = write(samples)
-    quality = [None if i == 5 else str(round(value, 2)) for i, value in enumerate(rng.random(ROWS))]
-    labels = {
-        "nice": ["yes" if i % 3 == 0 else "no" for i in range(ROWS)],
-        "quality": quality,
-        "remark": [f"remark {i}" for i in range(ROWS)],
-    }
-    for path in folders.pool.iterdir():
-        path.unlink()
-    folders.pool.rmdir()
-    columns = [tuple((name, texts[i]) for name, texts in labels.items()) for i in range(ROWS)]
-    write_pool(
-        [
-            Sample(sample.dataset, sample.index, sample.key, sample.messages, columns[i][0][1], columns[i])
-            for i, sample in enumerate(samples)
-        ],
-        folders.pool,
-    )
-    return folders
-
-
-def run(folders, *arguments):
-    places = ["--statistics", str(folders.statistics), "--pool", str(folders.pool), "--params", str(PARAMS)]
-    result = CliRunner().invoke(agreement, [*places, *arguments])
-    if isinstance(result.exception, UserError):
-        raise result.exception
-    assert result.exit_code == 0, result.output
-    return result
-
-
-def rows_of(result, label):
-    tables = {table["label"]: table for table in json.loads(result.stdout)}
-    return {row["score"]: row for row in tables[label]["scores"]}
+from tests.selection.agreement.running import ROWS, rows_of, run
 
 
 def test_every_score_is_held_against_every_label(judged, made):
@@ -188,77 +128,3 @@ def test_csv_holds_what_json_holds(judged, tmp_path):
 def test_the_same_seed_gives_the_same_bytes(judged):
     texts = [run(judged, "--seed", seed, "--format", "json").stdout for seed in ("3", "3", "4")]
     assert texts[0] == texts[1] != texts[2]
-
-
-@pytest.mark.parametrize(
-    ("arguments", "sentence"),
-    [
-        (["--score", "lenght"], "--score: got lenght; choose from .*length"),
-        (["--score", "quality", "--score", "nothing"], "--score: got nothing"),
-        (["--label", "nicer"], "--label: got nicer; the columns there are nice, quality, remark"),
-        (["--label", "remark"], "--good: takes the good value of label remark"),
-        (["--k", "3", "--ratio", "0.5"], "--k: got a --ratio too"),
-    ],
-)
-def test_what_is_not_there_is_one_sentence(judged, arguments, sentence):
-    with pytest.raises(UserError, match=sentence):
-        run(judged, *arguments)
-
-
-@pytest.mark.parametrize(
-    ("score", "sentence"),
-    [
-        ("combine", "select.combine: is empty"),
-        ("external", "select.external.path: got null"),
-        ("ifd", "got ifd, which is made of .* set collect.answer_alone to true"),
-    ],
-)
-def test_a_score_that_was_asked_for_says_what_it_lacks(judged, score, sentence):
-    with pytest.raises(UserError, match=sentence):
-        run(judged, "--score", score)
-
-
-@pytest.mark.parametrize("path", sorted((PARAMS.parent / "conf/select").glob("*.yaml")), ids=lambda path: path.stem)
-def test_scores_count_from_the_end_that_their_presets_keep(path):
-    select = check_params(composed(f"select={path.stem}")).select
-    assert select.order == ("lowest" if select.score in LOW_IS_GOOD else "highest")
-
-
-def test_statistics_of_another_pool_are_refused(judged, write, made):
-    judged.statistics = write(made.random_samples(ROWS - 1), name="other").statistics
-    with pytest.raises(UserError, match="so it is of another pool"):
-        run(judged)
-
-
-def test_a_score_that_grades_nothing_is_not_in_the_table(judged, write, made):
-    samples = [sample for sample in made.random_samples(300) if sample.n_tokens > 1][:ROWS]
-    for i, sample in enumerate(samples):
-        sample.dataset, sample.index, sample.nll = "judged", i, [float("nan")] * len(sample.nll)
-    judged.statistics = write(samples, name="broken", gated=False).statistics
-    with pytest.raises(UserError, match="--score: perplexity can grade none of the 48 samples"):
-        run(judged, "--score", "perplexity")
-    result = run(judged, "--format", "json")
-    assert set(rows_of(result, "nice")) == {"length", "random"}
-    assert "not known, so not held fixed: perplexity" in result.stderr
-
-
-def test_a_pool_without_labels_says_where_they_come_from(write, made):
-    with pytest.raises(UserError, match="--labels: the pool has no label column"):
-        run(write(made.random_samples(9)))
-
-
-def test_help_is_there_at_once_and_errors_are_one_line():
-    command = [sys.executable, "-X", "importtime", "-m", "mygo", "agreement", "--help"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert "--good-above" in done.stdout
-    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
-    assert "click" in imported
-    assert not imported & {"numpy", "pyarrow", "scipy", "torch", "pydantic", "omegaconf"}
-    done = subprocess.run(
-        [sys.executable, "-m", "mygo", "agreement", "--pool", "nowhere", "--params", str(PARAMS)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
-    assert done.stderr.startswith("error: nowhere: holds no pool")

@@ -2,7 +2,6 @@
 
 import json
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -20,8 +19,7 @@ from mygo.errors import UserError
 from mygo.params import load_params
 from mygo.selection.agreement.overlap import overlap
 from mygo.selection.agreement.pairs import pairwise
-
-PARAMS = Path(__file__).parents[3] / "params.yaml"
+from tests.selection.agreement.running import PARAMS
 
 
 def message(name, parent, role, text, quality=None, rank=None, deleted=False):

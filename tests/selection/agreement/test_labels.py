@@ -48,6 +48,13 @@ def test_numbers_with_a_threshold_stay_numbers():
     assert label.value_N.tolist() == [0.25, 0.5, 1]
 
 
+@pytest.mark.parametrize("above", [7.0, 1.0])
+def test_a_threshold_that_is_meant_for_another_label(above):
+    label = read_label("x", ["1", "2", "3"], None, above)
+    assert label.good_N is None
+    assert label.meaning == f"a number, higher is better; {above:g} does not divide it"
+
+
 @pytest.mark.parametrize(
     ("texts", "good", "above", "sentence"),
     [
@@ -55,8 +62,6 @@ def test_numbers_with_a_threshold_stay_numbers():
         ([None], None, None, "--label: x has none for a value"),
         (["a", "b", "c"], "d", None, "--good: takes the good value of label x, one of a, b, c; got d"),
         (["Good", "good"], "good", None, "all samples with label x are good"),
-        (["1", "2", "3"], None, 7.0, "--good-above: got 7; label x goes from 1 to 3"),
-        (["1", "2", "3"], None, 1.0, "--good-above: got 1; label x goes from 1 to 3"),
     ],
 )
 def test_what_is_no_label_is_one_sentence(texts, good, above, sentence):

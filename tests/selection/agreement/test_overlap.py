@@ -26,9 +26,9 @@ def test_overlap_by_hand():
 
 def test_the_range_of_chance_against_scipy():
     rng = np.random.default_rng(0)
-    kept, published = rng.permutation(500) < 60, rng.permutation(500) < 100
-    result = overlap(kept, published, np.arange(500), 0)
-    chance = hypergeom(500, 100, 60)
+    kept, published = rng.permutation(5000) < 600, rng.permutation(5000) < 1000
+    result = overlap(kept, published, np.arange(5000), 0)
+    chance = hypergeom(5000, 1000, 600)
     assert (result.low, result.high) == tuple(chance.ppf([0.025, 0.975]))
     assert result.low <= result.expected <= result.high
 

@@ -72,7 +72,8 @@ def read_label(name: str, texts: Column, good: str | None, good_above: float | N
     on a value is good.
 
     Without either, of true and false, of yes and no and of two numbers the better is known, and more than two
-    numbers are taken as they are. Raises `UserError` for any other column.
+    numbers are taken as they are, as are those that `good_above` does not divide. Raises `UserError` for any other
+    column.
     """
     known = sorted({text for text in texts if text is not None})
     if len(known) < 2:
@@ -103,14 +104,10 @@ def _numbers(name: str, texts: Column, good_above: float | None) -> Label:
     values = np.unique(value_N[~np.isnan(value_N)])
     if len(values) == 2 and good_above is None:
         return Label(name, value_N, value_N == values[1], numbers=False, meaning=f"{values[1]:g} is good")
+    meaning = "a number, higher is better"
     if good_above is None:
-        return Label(name, value_N, None, numbers=True, meaning="a number, higher is better")
+        return Label(name, value_N, None, numbers=True, meaning=meaning)
     good_N = value_N >= good_above
-    if not good_N.any() or not (value_N < good_above).any():
-        raise UserError(
-            f"--good-above: got {good_above:g}; label {shown(name)} goes from {values[0]:g} to {values[-1]:g}, takes a "
-            "number that divides it"
-        )
-    return Label(
-        name, value_N, good_N, numbers=True, meaning=f"a number, higher is better; good from {good_above:g} on"
-    )
+    if not good_N.any() or not (value_N < good_above).any():  # meant for another label
+        return Label(name, value_N, None, numbers=True, meaning=f"{meaning}; {good_above:g} does not divide it")
+    return Label(name, value_N, good_N, numbers=True, meaning=f"{meaning}; good from {good_above:g} on")
