@@ -44,7 +44,7 @@ def params_with(key: str | int, value: object) -> dict:
         (
             "select.ratoi",
             0.1,
-            "select.ratoi: unknown key; did you mean ratio? select takes alpha, clusters, eps, good_label, "
+            "select.ratoi: unknown key; did you mean ratio? select takes alpha, clusters, dsir, eps, good_label, "
             "order, ratio, score, strategy, tau, tokens",
         ),
         ("collect.checkpoint", "first", "collect.checkpoint: got 'first'; takes a valid integer or 'last'"),

@@ -55,7 +55,8 @@ def test_perplexity_needs_the_base(root):
 def test_gate_scores_need_gates(root):
     for model in ("data/base/qwen3", "qwen3"):
         assert refused(root, collect__base_model=model) == (
-            f"select.score: got quality, but collect.base_model={model} has no gates; takes length, perplexity"
+            f"select.score: got quality, but collect.base_model={model} has no gates; takes dsir, length, perplexity, "
+            "rds"
         )
         preflight(params_with(root, collect__base_model=model, select__strategy="random"), root)
         preflight(params_with(root, collect__base_model=model, select__score="length"), root)
@@ -72,6 +73,20 @@ def test_a_selector_named_as_base_model_has_no_base_beside_it(root, model, key):
         "or collect.base_model null with an epoch in collect.checkpoint"
     )
     preflight(params_with(root, **given | UNGATED, select__score="length"), root)
+
+
+def test_a_score_towards_a_reference_set_needs_one(root):
+    given = {"select__score": "dsir", "prepare__reference__source": "none"}
+    assert refused(root, **given) == (
+        "select.score: dsir compares the pool with a reference set, and prepare.reference.source is none; set it to "
+        "benchmark, local or hub"
+    )
+    preflight(params_with(root, **given | {"prepare__reference__source": "benchmark"}), root)
+    assert refused(root, select__score="rds") == (
+        "select.score: rds compares hidden states of the base, and collect.hidden_states is false; set it to true, "
+        "with collect.base_nll"
+    )
+    preflight(params_with(root, select__score="rds", collect__hidden_states=True), root)
 
 
 def test_an_alpha_between_needs_tokens(root):

@@ -26,6 +26,7 @@ DEFAULTS: dict[str, Any] = {
     "alpha": 1.0,
     "eps": 1e-8,
     "tau": 0.0,
+    "dsir": {"ngrams": 2, "buckets": 10000, "gumbel": True},
     "good_label": "clean",
 }
 

@@ -6,7 +6,7 @@ from typing import get_args
 from mygo.errors import UserError
 from mygo.launch.base_models import is_gated
 from mygo.params import CollectParams, Params, SelectParams
-from mygo.params.choices import ALPHA_SCORES, BY_SCORE, GATE_SCORES, ScoreName
+from mygo.params.choices import ALPHA_SCORES, BY_SCORE, GATE_SCORES, NEEDS, ScoreName
 
 
 def check_grading(params: Params, root: Path) -> None:
@@ -16,6 +16,7 @@ def check_grading(params: Params, root: Path) -> None:
     """
     collect, select = params.collect, params.select
     _check_checkpoint(collect, params.warmup.epochs)
+    _check_reference(params)
     gated = True if collect.base_model is None else is_gated(collect.base_model, root)
     if gated is None:
         return
@@ -29,6 +30,20 @@ def check_grading(params: Params, root: Path) -> None:
         raise UserError(
             f"select.score: got {select.score}, but collect.base_model={collect.base_model} has no gates; takes "
             f"{others}"
+        )
+
+
+def _check_reference(params: Params) -> None:
+    score, needs = params.select.score, NEEDS[params.select.score]
+    if "reference" in needs and params.prepare.reference.source == "none":
+        raise UserError(
+            f"select.score: {score} compares the pool with a reference set, and prepare.reference.source is none; set "
+            "it to benchmark, local or hub"
+        )
+    if "hidden_states" in needs and not params.collect.hidden_states:
+        raise UserError(
+            f"select.score: {score} compares hidden states of the base, and collect.hidden_states is false; set it to "
+            "true, with collect.base_nll"
         )
 
 

@@ -12,12 +12,12 @@ TrashExpertMode = Literal["zero", "noise", "custom"]
 QualityLossType = Literal["sigmoid", "linear", "mse", "beta_moment_matching", "mean_variance_regularization", "custom"]
 Averaging = Literal["sample_wise", "token_wise"]
 Predict = Literal["assistant", "full"]
-ScoreName = Literal["quality", "weighted", "normalized", "raw", "perplexity", "length"]
+ScoreName = Literal["quality", "weighted", "normalized", "raw", "perplexity", "length", "dsir", "rds"]
 Order = Literal["highest", "lowest", "middle"]
 Tokens = Literal["all", "answer"]
 StrategyName = Literal["top", "cluster_round_robin", "random", "full"]
 BY_SCORE = frozenset({"top", "cluster_round_robin"})  # strategies that a score decides
-Need = Literal["gates", "base_nll", "length"]  # what a score is made of
+Need = Literal["gates", "base_nll", "length", "hidden_states", "text", "reference"]  # what a score is made of
 NEEDS: dict[ScoreName, frozenset[Need]] = {
     "quality": frozenset({"gates"}),
     "weighted": frozenset({"gates"}),
@@ -25,6 +25,8 @@ NEEDS: dict[ScoreName, frozenset[Need]] = {
     "raw": frozenset({"gates"}),
     "perplexity": frozenset({"base_nll"}),
     "length": frozenset({"length"}),
+    "dsir": frozenset({"text", "reference"}),
+    "rds": frozenset({"hidden_states", "reference"}),
 }
 GATE_SCORES = frozenset(name for name, needs in NEEDS.items() if "gates" in needs)  # scores that are taken of gates
 ALPHA_SCORES = frozenset({"quality", "weighted"})  # those of them that select.alpha weighs

@@ -41,16 +41,24 @@ class Graded:
     ranked: np.ndarray
 
 
-def select(params: SelectParams, seed: int, statistics: Path, pool: Path, out: Path) -> Selection:
+def select(
+    params: SelectParams,
+    seed: int,
+    statistics: Path,
+    pool: Path,
+    out: Path,
+    reference: Path | None = None,
+    reference_pool: Path | None = None,
+) -> Selection:
     """Score every sample of the pool, spend the budget, write `selected.jsonl` and `scores.parquet` to the folder
-    `out`.
+    `out`. `reference` and `reference_pool`: statistics and samples of the reference set, where there is one.
 
     Raises `UserError` if the statistics are not of this pool, or do not hold what the score needs.
     """
     keys = open_pool(pool).to_table(columns=["source_dataset", "source_index", "id", "label"])
     recorded = open_statistics(statistics)
     recorded.check_rows(keys)
-    graded = _grade(Material(recorded, params, pool, seed), keys)
+    graded = _grade(Material(recorded, params, pool, seed, reference, reference_pool), keys)
     ranked = graded.ranked
     budget = keys.num_rows if params.strategy == "full" else budget_of(params.ratio, keys.num_rows)
     cluster_N = _clusters(recorded, ranked, params.clusters, seed)

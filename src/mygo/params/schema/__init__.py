@@ -18,13 +18,14 @@ from mygo.params.schema.prepare import (
     PrepareParams,
     ReferenceParams,
 )
-from mygo.params.schema.select import SelectParams
+from mygo.params.schema.select import DsirParams, SelectParams
 from mygo.params.schema.training import FinetuneParams, LoraParams, QualityLossParams, TrainingParams, WarmupParams
 
 __all__ = [
     "BenchmarkParams",
     "CollectParams",
     "ConvertParams",
+    "DsirParams",
     "EvalParams",
     "FinetuneParams",
     "HubBenchmark",

@@ -6,6 +6,14 @@ from mygo.params.choices import Order, ScoreName, StrategyName, Tokens
 from mygo.params.schema.fields import Count, NotNegative, Positive, Section, Share
 
 
+class DsirParams(Section):
+    """How `dsir` counts: n-grams of 1 to `ngrams` words in `buckets`; `gumbel`: a draw in proportion to the weights."""
+
+    ngrams: Count
+    buckets: Count
+    gumbel: bool
+
+
 class SelectParams(Section):
     score: ScoreName
     strategy: StrategyName
@@ -16,6 +24,7 @@ class SelectParams(Section):
     alpha: NotNegative
     eps: Positive
     tau: NotNegative
+    dsir: DsirParams
     good_label: str | bool | int | float
 
     @model_validator(mode="after")

@@ -12,6 +12,7 @@ from mygo.selection.material import Material
 from mygo.selection.scores.gates import normalized, quality, raw, weighted
 from mygo.selection.scores.likelihood import perplexity
 from mygo.selection.scores.plain import length
+from mygo.selection.scores.reference import dsir, rds
 
 SCORES: dict[ScoreName, Callable[[Material], np.ndarray]] = {
     "quality": quality,
@@ -20,4 +21,6 @@ SCORES: dict[ScoreName, Callable[[Material], np.ndarray]] = {
     "raw": raw,
     "perplexity": perplexity,
     "length": length,
+    "dsir": dsir,
+    "rds": rds,
 }
