@@ -1,6 +1,7 @@
 """Select: score every sample of the pool and keep those that the strategy chooses.
 
-In:  data/statistics/, data/pool/, data/warmed/digests.json (which model the statistics must be of)
+In:  data/statistics/, data/pool/, data/reference_statistics/ and data/reference/ where there is a reference set,
+     data/warmed/digests.json (which model the statistics must be of)
 Out: data/selected/selected.jsonl, data/selected/scores.parquet, metrics/select.json, and in plots/select
 score_histogram.csv, labels.csv, sources.csv, clusters.csv, elbow.csv, projection.csv
 """
@@ -23,7 +24,10 @@ def main() -> None:
     from mygo.selection.statistics import open_statistics
 
     check_model(open_statistics(Path("data/statistics")), Path("data/warmed/digests.json"), params.collect)
-    result = select(params.select, params.seed, Path("data/statistics"), Path("data/pool"), Path("data/selected"))
+    folders = {"reference": Path("data/reference_statistics"), "reference_pool": Path("data/reference")}
+    there = {name: folder for name, folder in folders.items() if any(folder.glob("*.parquet"))}
+    statistics, pool, out = Path("data/statistics"), Path("data/pool"), Path("data/selected")
+    result = select(params.select, params.seed, statistics, pool, out, **there)
     write_metrics("metrics/select.json", result.metrics)
     for name, rows in result.plots.items():
         write_plot(f"plots/select/{name}.csv", rows)

@@ -129,6 +129,8 @@ def test_every_group_has_the_promised_choices():
         "select=full",
         "select=perplexity",
         "select=length",
+        "select=dsir",
+        "select=rds",
         "select=cluster_kmeans",
         "select=cluster_elbow",
         "select=cluster_hdbscan",
@@ -178,6 +180,14 @@ def test_perplexity_asks_collect_for_the_base(selector):
     assert first["select"].keys() == composed()["select"].keys()
     assert not composed(*groups, "collect.base_nll=false")["collect"]["base_nll"]
     assert not composed("selector=olmoe_1b_7b")["collect"]["base_nll"]
+
+
+def test_rds_asks_collect_for_hidden_states_of_the_base():
+    collect = composed("selector=olmoe_1b_7b", "select=rds")["collect"]
+    assert (collect["base_nll"], collect["hidden_states"]) == (True, True)
+    assert not composed("select=dsir")["collect"]["hidden_states"]
+    assert composed("select=rds")["prepare"]["reference"]["source"] == "benchmark"
+    assert composed("data=less")["prepare"]["reference"]["source"] == "none"
 
 
 @pytest.mark.parametrize("choices", [("target=llama2_7b",), ("selector=olmoe_1b_7b",), ("selector=mini_quality_gate",)])

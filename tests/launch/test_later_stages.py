@@ -98,6 +98,20 @@ def test_a_selector_named_as_base_model_has_no_base_beside_it(root, model, key):
     preflight(params_with(root, **given | UNGATED, select__score="length"), root)
 
 
+def test_a_score_towards_a_reference_set_needs_one(root):
+    given = {"select__score": "dsir", "prepare__reference__source": "none"}
+    assert refused(root, **given) == (
+        "select.score: dsir compares the pool with a reference set, and prepare.reference.source is none; set it to "
+        "benchmark, local or hub"
+    )
+    preflight(params_with(root, **given | {"prepare__reference__source": "benchmark"}), root)
+    assert refused(root, select__score="rds") == (
+        "select.score: rds compares hidden states of the base, and collect.hidden_states is false; set it to true, "
+        "with collect.base_nll"
+    )
+    preflight(params_with(root, select__score="rds", collect__hidden_states=True), root)
+
+
 def test_an_alpha_between_needs_tokens(root):
     given = {"select__alpha": 0.5, "collect__tokens": False}
     sentence = "select.alpha: got 0.5, which needs the token level; set collect.tokens to true, or take 0 or 1"

@@ -51,6 +51,7 @@ DEFAULTS: dict[str, Any] = {
     "combine": [],
     "combine_by": "ranks",
     "parquet": False,
+    "dsir": {"ngrams": 2, "buckets": 10000, "gumbel": True},
     "good_label": "clean",
 }
 

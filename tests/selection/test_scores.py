@@ -11,7 +11,7 @@ import pytest
 
 from mygo.errors import UserError
 from mygo.params import SelectParams
-from mygo.params.choices import GATE_SCORES
+from mygo.params.choices import GATE_SCORES, NEEDS
 from mygo.selection import statistics as statistics_module
 from mygo.selection.scores import SCORES
 from mygo.selection.scores.gates import layer_gates, normalised_mean, token_weights
@@ -183,10 +183,9 @@ def test_every_score_walks_and_leaves_short_samples_out(write, made, tmp_path):
     assert set(SCORES) == set(get_args(SelectParams.model_fields["score"].annotation))
     assert set(SCORES) > GATE_SCORES
     for alpha in (1.0, 0.5):
-        for name in SCORES:
+        for name in (name for name in SCORES if "reference" not in NEEDS[name]):  # those: test_reference_scores.py
             values = made.score(name, statistics, alpha=alpha, combine=parts, external=own)
-            expected = [True] * 40 if name in ("expert_logits", "trash_mass") else gradable
-            assert np.isfinite(values).tolist() == expected, name
+            assert np.isfinite(values).tolist() == gradable, name
 
 
 def test_a_sample_that_is_not_finite_is_left_out_and_spoils_no_other(write, made):

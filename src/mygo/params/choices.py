@@ -26,6 +26,8 @@ ScoreName = Literal[
     "ifd",
     "length",
     "random",
+    "dsir",
+    "rds",
     "external",
     "combine",
 ]
@@ -76,6 +78,8 @@ NEEDS: dict[ScoreName, frozenset[Need]] = {
     "ifd": frozenset({"answers_alone"}),
     "length": frozenset({"length"}),
     "random": frozenset({"length"}),
+    "dsir": frozenset({"text", "reference"}),
+    "rds": frozenset({"hidden_states", "reference"}),
     "external": frozenset({"file"}),
     "combine": frozenset(),  # what its parts need
 }

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from mygo.data.pool import holds_samples
 from mygo.errors import UserError
 from mygo.params import SelectParams
 from mygo.params.choices import BY_SCORE, Need
@@ -13,7 +14,6 @@ from mygo.params.needs import check_needs, does_without
 from mygo.selection.material import Material
 from mygo.selection.ranking import ORDERS, rank_rows
 from mygo.selection.scores import SCORES
-from mygo.selection.statistics import Statistics
 
 logger = logging.getLogger(__name__)
 
@@ -45,8 +45,9 @@ def grade(material: Material, keys: pa.Table) -> Graded:
     return Graded(n_tokens_N, score_N, preference_N, ranked)
 
 
-def held(statistics: Statistics) -> frozenset[Need]:
-    """What scores can be made of in these statistics."""
+def held(material: Material) -> frozenset[Need]:
+    """What scores can be made of here."""
+    statistics, pool = material.statistics, material.reference_pool
     manifest = statistics.manifest
     there: dict[Need, bool] = {
         "gates": "gates" in manifest.records,
@@ -54,7 +55,8 @@ def held(statistics: Statistics) -> frozenset[Need]:
         "trash_experts": statistics.has("trash_mass"),
         "base_nll": not manifest.selector or statistics.has("base_nll"),
         "answers_alone": statistics.has("nll_first_answer_alone"),
-        "hidden_states": statistics.has("base_hidden_mean"),
+        "hidden_states": statistics.has("base_hidden_weighted"),
+        "reference": pool is not None and holds_samples(pool),
     }
     return frozenset(need for need, is_there in there.items() if is_there)
 
@@ -62,7 +64,7 @@ def held(statistics: Statistics) -> frozenset[Need]:
 def _score(material: Material) -> np.ndarray:
     """The score of each sample; all NaN if it needs what is not there and the strategy can do without a score."""
     recorded, params = material.statistics, material.params
-    there = held(recorded)
+    there = held(material)
     check_needs(params, there, str(recorded.folder))
     if does_without(params, there):
         logger.info("%s", f"{recorded.folder} lacks what {params.score} is made of: the score is left empty")

@@ -14,12 +14,16 @@ from mygo.selection.statistics import Statistics
 
 @dataclass(frozen=True)
 class Material:
-    """`pool` is the folder whose texts a score may read, row by row as in `statistics`; its labels are not for it."""
+    """`pool` is the folder whose texts a score may read, row by row as in `statistics`; its labels are not for it.
+    `reference`: the statistics of the reference set, and `reference_pool` its texts, where there are any.
+    """
 
     statistics: Statistics
     params: SelectParams
     pool: Path
     seed: int = 0
+    reference: Path | None = None
+    reference_pool: Path | None = None
 
     @cached_property
     def external(self) -> External:

@@ -11,6 +11,8 @@ import numpy as np
 import pyarrow as pa
 
 from mygo.data.pool import open_pool
+from mygo.params import SelectParams
+from mygo.selection.material import Material
 from mygo.selection.statistics import Statistics, open_statistics
 
 T = TypeVar("T")
@@ -45,14 +47,34 @@ class Opened:
     pool: Path
     keys: pa.Table
     memo: Memo
+    reference: Path | None = None
+    reference_pool: Path | None = None
+
+    def material(self, params: SelectParams, seed: int) -> Material:
+        """What a score may be made of here."""
+        return Material(self.statistics, params, self.pool, seed, self.reference, self.reference_pool)
 
 
-def open_both(statistics: Path, pool: Path, memo: Memo | None = None) -> Opened:
-    """Raises `UserError` if the statistics are not of this pool."""
+def open_both(
+    statistics: Path,
+    pool: Path,
+    memo: Memo | None = None,
+    reference: Path | None = None,
+    reference_pool: Path | None = None,
+) -> Opened:
+    """`reference` and `reference_pool`: statistics and samples of the reference set, where there is one. Raises
+    `UserError` if the statistics are not of this pool.
+    """
     keys = open_pool(pool).to_table(columns=KEYS)
     recorded = open_statistics(statistics)
     recorded.check_rows(keys)
-    return Opened(recorded, pool, keys, memo or Memo())
+    return Opened(recorded, pool, keys, memo or Memo(), reference, reference_pool)
+
+
+def beside(statistics: Path, pool: Path) -> tuple[Path | None, Path | None]:
+    """Statistics and samples of the reference set where the stages put them: next to those of the pool."""
+    reference, samples = statistics.with_name("reference_statistics"), pool.with_name("reference")
+    return (reference if reference.is_dir() else None, samples if samples.is_dir() else None)
 
 
 def size_of(value: Any) -> int:

@@ -44,18 +44,28 @@ class Selection:
     plots: dict[str, list[dict[str, Any]]]
 
 
-def select(params: SelectParams, seed: int, statistics: Path, pool: Path, out: Path) -> Selection:
+def select(
+    params: SelectParams,
+    seed: int,
+    statistics: Path,
+    pool: Path,
+    out: Path,
+    reference: Path | None = None,
+    reference_pool: Path | None = None,
+) -> Selection:
     """Score every sample of the pool, spend the budget, write `selected.jsonl` and `scores.parquet` to the folder
-    `out`.
+    `out`. `reference` and `reference_pool`: statistics and samples of the reference set, where there is one.
 
     Raises `UserError` if the statistics are not of this pool, or do not hold what the score needs.
     """
-    return select_from(open_both(statistics, pool), params, seed, out)
+    return select_from(
+        open_both(statistics, pool, reference=reference, reference_pool=reference_pool), params, seed, out
+    )
 
 
 def select_from(opened: Opened, params: SelectParams, seed: int, out: Path) -> Selection:
     """The same of statistics that are open already."""
-    material = Material(opened.statistics, params, opened.pool, seed)
+    material = opened.material(params, seed)
     graded = opened.memo.get(_scored_by(params, seed), lambda: grade(material, opened.keys))
     chosen = choose(opened, graded, params, seed)
     _say(opened, graded, chosen, params)

@@ -19,7 +19,7 @@ from mygo.params.schema.prepare import (
     PrepareParams,
     ReferenceParams,
 )
-from mygo.params.schema.select import CombinedScore, ExternalParams, SelectParams, SourceShare
+from mygo.params.schema.select import CombinedScore, DsirParams, ExternalParams, SelectParams, SourceShare
 from mygo.params.schema.training import FinetuneParams, LoraParams, QualityLossParams, TrainingParams, WarmupParams
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "CollectParams",
     "CombinedScore",
     "ConvertParams",
+    "DsirParams",
     "EvalParams",
     "ExternalParams",
     "FinetuneParams",

@@ -48,6 +48,14 @@ class CombinedScore(Section):
     order: Order = "highest"
 
 
+class DsirParams(Section):
+    """How `dsir` counts: n-grams of 1 to `ngrams` words in `buckets`; `gumbel`: a draw in proportion to the weights."""
+
+    ngrams: Count
+    buckets: Count
+    gumbel: bool
+
+
 class SelectParams(Section):
     score: ScoreName
     strategy: StrategyName
@@ -70,6 +78,7 @@ class SelectParams(Section):
     combine: list[CombinedScore]
     combine_by: CombineBy
     parquet: bool
+    dsir: DsirParams
     good_label: str | bool | int | float
 
     def scores(self) -> list[ScoreName]:

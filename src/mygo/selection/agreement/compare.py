@@ -12,6 +12,7 @@ from mygo.selection.agreement.graded import graded_scores, held_fixed
 from mygo.selection.agreement.labels import Column, Label, joined_columns, read_label
 from mygo.selection.agreement.table import Pool, Size, Table, tabulate
 from mygo.selection.material import Material
+from mygo.selection.opened import beside
 from mygo.selection.statistics import open_statistics
 
 
@@ -50,7 +51,7 @@ def compare(request: Request, params_file: Path, statistics: Path, pool: Path) -
             notes.append(f"{left:,} of {keys.num_rows:,} samples are not in {path}: they have no label of it")
     labels = _labels(request, columns, str(params.select.good_label), notes)
     seed = params.seed if request.seed is None else request.seed
-    material = Material(recorded, params.select, pool, seed)
+    material = Material(recorded, params.select, pool, seed, *beside(statistics, pool))
     scores, skipped = graded_scores(material, request.scores)
     if skipped:
         notes.append(f"left out, for the statistics or params.yaml lack what they need: {', '.join(skipped)}")

@@ -76,7 +76,7 @@ def _taken(name: str, material: Material) -> np.ndarray:
         raise UserError("select.combine: is empty; takes the scores that are to be joined")
     if name == "external" and params.external.path is None:
         raise UserError("select.external.path: got null; takes the file that holds the score")
-    check_needs(params, held(material.statistics), str(material.statistics.folder))
+    check_needs(params, held(material), str(material.statistics.folder))
     return SCORES[cast(ScoreName, name)](material)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from mygo.errors import UserError, shown
 from mygo.metrics import write_metrics, write_plot
 from mygo.selection.many.settings import Setting
-from mygo.selection.opened import Memo, Opened, open_both
+from mygo.selection.opened import Memo, Opened, beside, open_both
 from mygo.selection.run import select_from
 from mygo.workdir import digest, hash_folder, write_atomically
 
@@ -60,7 +60,7 @@ def select_many(settings: Sequence[Setting], runs: Sequence[Folders], out: Path)
     failed: dict[str, str] = {}
     for run in runs:
         try:
-            opened = open_both(run.statistics, run.pool, Memo(SHARED_BYTES))
+            opened = open_both(run.statistics, run.pool, Memo(SHARED_BYTES), *beside(run.statistics, run.pool))
             made_of = digest([hash_folder(run.statistics), hash_folder(run.pool), _code()])
         except UserError as error:
             failed[run.name or str(run.statistics)] = str(error)

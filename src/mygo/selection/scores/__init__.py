@@ -39,4 +39,6 @@ SCORES: dict[ScoreName, Callable[[Material], np.ndarray]] = {
     "random": random,
     "external": external,
     "combine": combine,
+    "dsir": dsir,
+    "rds": rds,
 }

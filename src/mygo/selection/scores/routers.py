@@ -16,7 +16,9 @@ def expert_logits(material: Material) -> np.ndarray:
     """
     logit_NLE = _of_experts(material, "router_logits")
     total_N = logit_NLE[:, :, : _good(material)].sum(axis=(1, 2), dtype=np.float64)
-    return total_N * material.statistics.values("n_tokens") if material.params.over_tokens == "sum" else total_N
+    if material.params.over_tokens == "sum":
+        total_N *= material.statistics.values("n_tokens")
+    return _of_samples_to_learn_from(material, total_N)
 
 
 def trash_mass(material: Material) -> np.ndarray:
@@ -26,9 +28,16 @@ def trash_mass(material: Material) -> np.ndarray:
     probabilities of the good experts.
     """
     if material.statistics.has("trash_mass"):
-        return material.statistics.per_layer("trash_mass").mean(axis=1, dtype=np.float64)
+        mass_N = material.statistics.per_layer("trash_mass").mean(axis=1, dtype=np.float64)
+        return _of_samples_to_learn_from(material, mass_N)
     probability_NLE = _of_experts(material, "router_probs")
-    return probability_NLE[:, :, : _good(material)].sum(axis=2, dtype=np.float64).mean(axis=1)
+    mass_N = probability_NLE[:, :, : _good(material)].sum(axis=2, dtype=np.float64).mean(axis=1)
+    return _of_samples_to_learn_from(material, mass_N)
+
+
+def _of_samples_to_learn_from(material: Material, score_N: np.ndarray) -> np.ndarray:
+    """A sample of one token has routers, and nothing to predict."""
+    return np.where(material.statistics.values("n_tokens") >= 2, score_N, np.nan)
 
 
 def good_experts(experts: int, trash_expert_ratio: float) -> int:
