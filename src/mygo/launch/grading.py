@@ -63,20 +63,6 @@ def _check_file(select: SelectParams, root: Path) -> None:
         )
 
 
-def _check_reference(params: Params) -> None:
-    score, needs = params.select.score, NEEDS[params.select.score]
-    if "reference" in needs and params.prepare.reference.source == "none":
-        raise UserError(
-            f"select.score: {score} compares the pool with a reference set, and prepare.reference.source is none; set "
-            "it to benchmark, local or hub"
-        )
-    if "hidden_states" in needs and not params.collect.hidden_states:
-        raise UserError(
-            f"select.score: {score} compares hidden states of the base, and collect.hidden_states is false; set it to "
-            "true, with collect.base_nll"
-        )
-
-
 def _check_checkpoint(collect: CollectParams, epochs: int) -> None:
     if collect.base_model is None and collect.checkpoint != "last" and not 1 <= collect.checkpoint <= epochs:
         raise UserError(

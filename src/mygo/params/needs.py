@@ -21,7 +21,9 @@ SWITCHES: dict[Need, str] = {  # what makes collect, or prepare, bring it
     "base_nll": "collect.base_nll",
     "answers_alone": "collect.answer_alone",
     "hidden_states": "collect.hidden_states",
+    "reference": "prepare.reference.source",
 }
+TO: dict[Need, str] = {"reference": "benchmark, local or hub"}
 
 
 def unmet(select: SelectParams, held: Set[Need]) -> dict[ScoreName, list[Need]]:
@@ -45,7 +47,7 @@ def check_needs(select: SelectParams, held: Set[Need], where: str) -> None:
         return
     name, needs = next(iter(lacking.items()))
     key = "select.combine" if select.score == "combine" else "select.score"
-    remedies = [f"set {SWITCHES[need]} to true" for need in needs if need in SWITCHES]
+    remedies = [f"set {SWITCHES[need]} to {TO.get(need, 'true')}" for need in needs if need in SWITCHES]
     takes = ", ".join(possible(held))
     raise UserError(
         f"{key}: got {name}, which is made of {' and '.join(WORDS[need] for need in needs)}, and {where} holds none; "

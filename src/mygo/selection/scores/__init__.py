@@ -14,6 +14,7 @@ from mygo.selection.scores.external import external
 from mygo.selection.scores.gates import normalized, quality, raw, weighted
 from mygo.selection.scores.likelihood import answer_nll, ifd, perplexity
 from mygo.selection.scores.plain import length, random
+from mygo.selection.scores.reference import dsir, rds
 from mygo.selection.scores.routers import expert_logits, trash_mass
 
 
