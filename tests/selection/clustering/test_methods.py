@@ -6,7 +6,7 @@ from sklearn.cluster import HDBSCAN
 from sklearn.metrics import adjusted_rand_score, silhouette_samples
 
 from mygo.selection.clustering import elbow, gaussian_mixture, hdbscan, samples, spectral
-from mygo.selection.clustering.clusters import METHODS, describe
+from mygo.selection.clustering.clusters import METHODS, describe, without_gaps
 from tests.selection.by_hand import make_params
 from tests.selection.clustering.rows import around_topics, together, unit_rows
 
@@ -33,6 +33,20 @@ def test_a_large_pool_is_drawn_from_and_the_rest_follows(monkeypatch, method, ro
     monkeypatch.setattr(room, "MOST_ROWS", 200)
     x, topic = around_topics(1500, 6, 16, 0.15)
     assert together(labels(method, x, 6)) == together(topic)
+
+
+def test_spectral_looks_at_its_draw_alone(monkeypatch):
+    fit, seen = spectral._fit, []
+    monkeypatch.setattr(spectral, "_fit", lambda x_SD, k, seed: seen.append(len(x_SD)) or fit(x_SD, k, seed))
+    monkeypatch.setattr(spectral, "MOST_ROWS", 50)
+    x, _ = around_topics(300, 6, 16, 0.15)
+    labels("spectral", x, 6)
+    labels("spectral", x, 80)  # as many rows as clusters at least
+    assert seen == [50, 80]
+
+
+def test_clusters_without_a_row_are_none():
+    assert without_gaps(np.array([5, -1, 2, 5])).tolist() == [1, -1, 0, 1]
 
 
 @pytest.mark.parametrize("method", METHODS)

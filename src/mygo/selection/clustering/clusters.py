@@ -69,7 +69,7 @@ def cluster(statistics: Statistics, rows: np.ndarray, params: SelectParams, seed
     x_RD = features_of(statistics, rows, chosen, seed, pool)
     elbow = find_elbow(x_RD, chosen, seed) if params.clusters == "auto" and chosen.method != "hdbscan" else None
     asked = elbow.clusters if elbow else params.clusters if isinstance(params.clusters, int) else 0
-    label_R = _without_gaps(METHODS[chosen.method](x_RD, asked, chosen, seed))
+    label_R = without_gaps(METHODS[chosen.method](x_RD, asked, chosen, seed))
     drawn_S, placed_S2 = project(x_RD, label_R, chosen.projection, seed)
     plots = {"elbow": _elbow_rows(elbow, x_RD, label_R), "projection": NOTHING["projection"]}
     if len(drawn_S):
@@ -138,7 +138,7 @@ def _elbow_rows(elbow: Elbow | None, x_RD: np.ndarray, label_R: np.ndarray) -> l
     return [{"clusters": int(label_R.max()) + 1, "gap": gap, "chosen": True}]
 
 
-def _without_gaps(label_R: np.ndarray) -> np.ndarray:
+def without_gaps(label_R: np.ndarray) -> np.ndarray:
     """Clusters that got no row are no clusters."""
     inside = label_R >= 0
     dense_R = np.full(len(label_R), NOISE, dtype=np.int32)
