@@ -33,7 +33,7 @@ from benchmarks import pandas_selection
 from benchmarks.made_statistics import Size, write_statistics
 from benchmarks.pandas_selection import Chosen
 from mygo.selection.budget import budget_of
-from mygo.selection.clustering import normalise, spherical_kmeans
+from mygo.selection.clustering.kmeans import normalise, spherical_kmeans
 from mygo.selection.ranking import rank_rows
 from mygo.selection.scores.gates import layer_gates, normalised_mean
 from mygo.selection.statistics import open_statistics
@@ -72,7 +72,7 @@ def ours_chosen(folder: Path, budget: int, alpha: float) -> Chosen:
 
 
 def ours_clustered(x_RD: np.ndarray, k: int, iterations: int) -> np.ndarray:
-    return spherical_kmeans(x_RD, k, np.random.default_rng(SEED), iterations).label_R
+    return spherical_kmeans(x_RD, k, np.random.default_rng(SEED), iterations, gain=0).label_R
 
 
 def peer_clustered(x_RD: np.ndarray, k: int, iterations: int, init: Any) -> np.ndarray:

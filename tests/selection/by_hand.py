@@ -15,7 +15,21 @@ import pyarrow.parquet as pq
 
 from mygo.data.records import POOL_SCHEMA
 from mygo.params import SelectParams
+from mygo.selection.run import Selection, select
 
+CLUSTERING: dict[str, Any] = {
+    "method": "kmeans",
+    "features": "auto",
+    "k_range": [2, 8],
+    "max_iters": 100,
+    "pca": None,
+    "min_cluster_size": 2,
+    "min_samples": None,
+    "metric": "euclidean",
+    "auto_tune": False,
+    "projection": "pca",
+    "backend": "cpu",
+}
 DEFAULTS: dict[str, Any] = {
     "score": "quality",
     "tokens": "all",
@@ -84,9 +98,12 @@ class Folders:
 
 
 def make_params(**changes: Any) -> SelectParams:
-    """Like `conf/select/quality.yaml`; a budget of another kind replaces the ratio."""
+    """Like `conf/select/quality.yaml`; a budget of another kind replaces the ratio; `clustering`: what
+    differs from `CLUSTERING`.
+    """
     if {"count", "token_budget"} & changes.keys():
         changes = {"ratio": None} | changes
+    changes["clustering"] = CLUSTERING | changes.get("clustering", {})
     return SelectParams(**(DEFAULTS | changes))
 
 
@@ -233,3 +250,11 @@ def random_samples(
             Sample(f"set_{i % 3}", i, nll, logits, labels[i % len(labels)], answer=answer, base_nll=base_nll)
         )
     return samples
+
+
+def run_select(folders: Folders, params: SelectParams, seed: int = 0) -> tuple[Selection, list[dict], list[int]]:
+    """What select reports, the rows of `scores.parquet`, and the index of each sample that is kept."""
+    out = folders.pool.parent / "selected"
+    result = select(params, seed, folders.statistics, folders.pool, out)
+    kept = [json.loads(line)["source_index"] for line in (out / "selected.jsonl").read_text().splitlines()]
+    return result, pq.read_table(out / "scores.parquet").to_pylist(), kept

@@ -73,6 +73,10 @@ def test_round_robin_draws_noise_last():
     assert STRATEGIES["cluster_round_robin"](seen).tolist() == [3, 5, 1, 2, 8, 7]
 
 
+def test_noise_is_no_cluster_of_a_number():
+    assert number_clusters(np.array([-1, 2, -1, 2, 1, 0])).tolist() == [-1, 0, -1, 0, 1, 2]
+
+
 def test_round_robin_over_one_cluster_is_top():
     ranked = np.random.default_rng(0).permutation(50)
     seen = candidates(ranked, cluster=np.full(50, 7))

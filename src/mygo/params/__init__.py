@@ -4,6 +4,7 @@ from mygo.params.batches import micro_batches
 from mygo.params.loading import check_params, load_params
 from mygo.params.schema import (
     BenchmarkParams,
+    ClusteringParams,
     CollectParams,
     CombinedScore,
     ConvertParams,
@@ -26,6 +27,7 @@ from mygo.params.schema import (
 
 __all__ = [
     "BenchmarkParams",
+    "ClusteringParams",
     "CollectParams",
     "CombinedScore",
     "ConvertParams",

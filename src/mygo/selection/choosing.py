@@ -11,14 +11,14 @@ import numpy as np
 from mygo.errors import UserError
 from mygo.params import SelectParams
 from mygo.selection.budget import most_that_fit, samples_of, spend
-from mygo.selection.clustering import normalise, spherical_kmeans
+from mygo.selection.clustering.clusters import Clustering, cluster
+from mygo.selection.clustering.features import features_of
 from mygo.selection.duplicates import Grams, duplicates_along, read_grams, shared_buckets
 from mygo.selection.grading import Graded
 from mygo.selection.material import stream
 from mygo.selection.opened import Opened, digest_of
 from mygo.selection.ranking import number_sources
-from mygo.selection.statistics import FEATURES
-from mygo.selection.strategies import STRATEGIES, Candidates
+from mygo.selection.strategies import NO_CLUSTER, STRATEGIES, Candidates
 from mygo.selection.strategies.clustered import number_clusters
 
 logger = logging.getLogger(__name__)
@@ -29,16 +29,17 @@ class Chosen:
     """Which of the pool's rows are kept, and what kept others out."""
 
     selected_N: np.ndarray  # bool
-    cluster_N: np.ndarray  # -1: in none
+    cluster_N: np.ndarray  # -1: noise, -2: not clustered
     duplicate_of_N: np.ndarray  # the row that stays for it; -1: it is no duplicate
     beyond_share_N: np.ndarray  # bool, kept out by its source's share alone
     budget: int  # in samples
+    clustering: Clustering | None
 
 
 def choose(opened: Opened, graded: Graded, params: SelectParams, seed: int) -> Chosen:
     """Raises `UserError` if the strategy lacks what it needs, or the budget cannot be spent as it is asked for."""
     total = opened.keys.num_rows
-    cluster_N = _clusters(opened, graded.ranked, params, seed)
+    cluster_N, clustering = _clusters(opened, graded.ranked, params, seed)
     order = _order(opened, graded, cluster_N, params, seed)
     if not len(order):
         raise UserError(
@@ -50,7 +51,12 @@ def choose(opened: Opened, graded: Graded, params: SelectParams, seed: int) -> C
     spending = spend(params, order[duplicate_of_N[order] < 0], graded.n_tokens_N, source_N)
     budget = samples_of(params, total)
     return Chosen(
-        _marked(spending.kept, total), cluster_N, duplicate_of_N, _marked(spending.beyond_share, total), budget
+        _marked(spending.kept, total),
+        cluster_N,
+        duplicate_of_N,
+        _marked(spending.beyond_share, total),
+        budget,
+        clustering,
     )
 
 
@@ -68,49 +74,37 @@ def _order(opened: Opened, graded: Graded, cluster_N: np.ndarray, params: Select
         cluster_R=cluster_N[ranked],
         source_R=number_sources(opened.keys)[ranked],
         most=most_that_fit(params, opened.keys.num_rows, graded.n_tokens_N[ranked]),
-        features=lambda rows: _features(opened, rows, params),
+        features=lambda rows: _features(opened, rows, params, seed),
         params=params,
         rng=stream(seed, "select"),
     )
     return STRATEGIES[params.strategy](candidates)
 
 
-def _features(opened: Opened, rows: np.ndarray, params: SelectParams) -> np.ndarray:
-    recorded = opened.statistics
-    if not any(map(recorded.has, FEATURES)):
-        raise UserError(
-            f"select.strategy: got {params.strategy}, and {recorded.folder} holds no features of samples "
-            f"({' or '.join(FEATURES)}); takes a strategy that asks for none, such as top or random_balanced"
-        )
-    return opened.memo.get(("features", digest_of(rows)), lambda: normalise(recorded.features(rows)))
+def _features(opened: Opened, rows: np.ndarray, params: SelectParams, seed: int) -> np.ndarray:
+    """What clusters would be made of, as `select.clustering` says."""
+    chosen = params.clustering
+    key = ("features", digest_of(rows), chosen.features, chosen.pca, seed)
+    return opened.memo.get(key, lambda: features_of(opened.statistics, rows, chosen, seed, opened.pool))
 
 
-def _clusters(opened: Opened, ranked: np.ndarray, params: SelectParams, seed: int) -> np.ndarray:
-    """The cluster of each of the pool's rows, -1 where it is in none. Clusters are numbered by the rank of their best
-    sample.
+def _clusters(
+    opened: Opened, ranked: np.ndarray, params: SelectParams, seed: int
+) -> tuple[np.ndarray, Clustering | None]:
+    """The cluster of each of the pool's rows, -1 where it is noise, -2 where it is in none. Clusters are numbered by
+    the rank of their best sample.
 
     The rows go in by their place in the pool: which samples are together does not depend on their scores.
     """
-    cluster_N = np.full(opened.keys.num_rows, -1, dtype=np.int32)
-    clusters = params.clusters
-    if clusters is None:
-        return cluster_N
-    if clusters > len(ranked):
-        raise UserError(
-            f"select.clusters: got {clusters:,}, but {len(ranked):,} samples can be graded; takes no more than that"
-        )
+    cluster_N = np.full(opened.keys.num_rows, NO_CLUSTER, dtype=np.int32)
+    if params.clusters is None:
+        return cluster_N, None
     rows = np.sort(ranked)
-    key = ("clusters", digest_of(rows), clusters, seed)
-    cluster_N[rows] = opened.memo.get(key, lambda: _found(opened, rows, clusters, seed))
+    key = ("clusters", digest_of(rows), params.clusters, params.clustering.model_dump_json(), seed)
+    found = opened.memo.get(key, lambda: cluster(opened.statistics, rows, params, seed, opened.pool))
+    cluster_N[rows] = found.label_R
     cluster_N[ranked] = number_clusters(cluster_N[ranked])
-    return cluster_N
-
-
-def _found(opened: Opened, rows: np.ndarray, clusters: int, seed: int) -> np.ndarray:
-    features = normalise(opened.statistics.features(rows))
-    found = spherical_kmeans(features, clusters, stream(seed, "clusters"))
-    logger.info("%s", f"{len(rows):,} samples in {clusters:,} clusters after {found.iterations} iterations of k-means")
-    return found.label_R
+    return cluster_N, found
 
 
 def _duplicates(opened: Opened, order: np.ndarray, params: SelectParams, seed: int) -> np.ndarray:

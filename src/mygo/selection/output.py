@@ -17,6 +17,7 @@ from mygo.data.pool import iter_batches
 from mygo.data.records import POOL_SCHEMA, Message, from_records, to_records
 from mygo.selection.choosing import Chosen
 from mygo.selection.grading import Graded
+from mygo.selection.strategies import NO_CLUSTER
 from mygo.workdir import atomic_folder
 
 BATCH_ROWS = 4096
@@ -45,8 +46,8 @@ PARQUET_LINE = """
 
 
 def scores_table(keys: pa.Table, graded: Graded, chosen: Chosen, reason: Sequence[str]) -> pa.Table:
-    """Every sample of the pool, in its order. A sample that has no score (NaN) has no rank either; one in no cluster
-    (-1) has null there, and so has one that is no duplicate where the id of the sample stands that stays for it.
+    """Every sample of the pool, in its order. A sample that has no score (NaN) has no rank either; one that was
+    not clustered has null there, noise -1. `duplicate_of`: the id of the sample that stays for one.
     """
     rank = np.zeros(len(reason), dtype=np.int64)
     rank[graded.ranked] = np.arange(1, len(graded.ranked) + 1)
@@ -62,7 +63,7 @@ def scores_table(keys: pa.Table, graded: Graded, chosen: Chosen, reason: Sequenc
             "score": pa.array(graded.score_N, mask=no_score_N),
             "rank": pa.array(rank, mask=no_score_N),
             "selected": pa.array(chosen.selected_N),
-            "cluster": pa.array(chosen.cluster_N.astype(np.int32), mask=chosen.cluster_N < 0),
+            "cluster": pa.array(chosen.cluster_N.astype(np.int32), mask=chosen.cluster_N == NO_CLUSTER),
             "reason": pa.array(reason, pa.string()),
             "duplicate_of": keys["id"].take(stays_N).combine_chunks(),
         }

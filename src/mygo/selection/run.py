@@ -10,6 +10,7 @@ from mygo.params import SelectParams
 from mygo.params.choices import BY_SCORE, WITHOUT_BUDGET
 from mygo.selection import report
 from mygo.selection.choosing import Chosen, choose
+from mygo.selection.clustering.clusters import NOTHING, Clustering
 from mygo.selection.grading import Graded, grade
 from mygo.selection.material import Material
 from mygo.selection.opened import Opened, open_both
@@ -29,6 +30,7 @@ NOT_SCORED_BY = {
     "source_shares",
     "deduplicate",
     "clusters",
+    "clustering",
     "parquet",
     "good_label",
 }
@@ -69,7 +71,8 @@ def select_from(opened: Opened, params: SelectParams, seed: int, out: Path) -> S
         chosen.selected_N,
         chosen.budget,
     )
-    return _report(outcome, report.read_labels(opened.keys["label"], params.good_label), _extras(material, chosen))
+    labels = report.read_labels(opened.keys["label"], params.good_label)
+    return _report(outcome, labels, chosen.clustering, _extras(material, chosen))
 
 
 def _scored_by(params: SelectParams, seed: int) -> str:
@@ -104,13 +107,18 @@ def _extras(material: Material, chosen: Chosen) -> dict[str, int]:
     return extras
 
 
-def _report(outcome: report.Outcome, labels: report.Labels, extras: dict[str, int]) -> Selection:
+def _report(
+    outcome: report.Outcome, labels: report.Labels, clustering: Clustering | None, extras: dict[str, int]
+) -> Selection:
+    drawn, found = (clustering.plots, clustering.metrics) if clustering else (NOTHING, {})
     return Selection(
-        metrics=report.describe(outcome) | extras | report.agreement(outcome, labels),
+        metrics=report.describe(outcome) | extras | found | report.agreement(outcome, labels),
         plots={
             "score_histogram": report.histogram(outcome, labels),
             "labels": report.label_rows(outcome, labels),
             "sources": report.source_rows(outcome),
             "clusters": report.cluster_rows(outcome),
+            "elbow": drawn["elbow"],
+            "projection": report.projection_rows(drawn["projection"], outcome),
         },
     )

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from mygo.params.schema.clustering import ClusteringParams
 from mygo.params.schema.collect import CollectParams
 from mygo.params.schema.convert import ConvertParams
 from mygo.params.schema.evaluation import EvalParams
@@ -16,6 +17,7 @@ from mygo.params.schema.training import FinetuneParams, LoraParams, QualityLossP
 
 __all__ = [
     "BenchmarkParams",
+    "ClusteringParams",
     "CollectParams",
     "CombinedScore",
     "ConvertParams",

@@ -1,6 +1,6 @@
 """The section `select`: which score, which strategy, which budget."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -13,6 +13,7 @@ from mygo.params.choices import (
     StrategyName,
     Tokens,
 )
+from mygo.params.schema.clustering import ClusteringParams
 from mygo.params.schema.fields import Count, NotNegative, Place, Positive, Section, Share
 
 BUDGETS = ("ratio", "count", "token_budget")
@@ -58,7 +59,8 @@ class SelectParams(Section):
     threshold: float | None
     source_shares: dict[str, SourceShare]
     deduplicate: Share | None
-    clusters: Count | None
+    clusters: Count | Literal["auto"] | None
+    clustering: ClusteringParams
     alpha: NotNegative
     eps: Positive
     tau: NotNegative
@@ -77,7 +79,18 @@ class SelectParams(Section):
     @model_validator(mode="after")
     def _round_robin_needs_clusters(self) -> "SelectParams":
         if self.strategy == "cluster_round_robin" and self.clusters is None:
-            raise ValueError("strategy cluster_round_robin needs select.clusters, a number of 1 or more; got null")
+            raise ValueError(
+                "strategy cluster_round_robin needs select.clusters, a number of 1 or more or auto; got null"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _hdbscan_finds_the_number(self) -> "SelectParams":
+        if self.clustering.method == "hdbscan" and isinstance(self.clusters, int):
+            raise ValueError(
+                f"clusters got {self.clusters} with clustering.method hdbscan, which finds their number itself "
+                "(min_cluster_size decides); takes auto or null"
+            )
         return self
 
     @model_validator(mode="after")
