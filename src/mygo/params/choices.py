@@ -45,6 +45,12 @@ StrategyName = Literal[
     "facility_location",
     "k_center",
 ]
+ClusterMethod = Literal["kmeans", "hdbscan", "spectral", "gaussian_mixture"]
+ClusterFeatures = Literal["auto", "router_probs", "router_logits", "hidden_mean", "gate_profile", "text"]
+ClusterMetric = Literal["euclidean", "manhattan", "cosine"]  # of HDBSCAN, between rows of length 1
+ClusterBackend = Literal["cpu", "torch", "cuml", "auto"]
+BACKEND_OF: dict[ClusterBackend, ClusterMethod] = {"torch": "kmeans", "cuml": "hdbscan"}  # what a GPU library does
+Projection = Literal["pca", "umap", "none"]
 BY_SCORE = frozenset({"top", "cluster_round_robin", "threshold"})  # strategies that a score decides
 BY_CHANCE = frozenset({"random", "random_balanced"})
 WITHOUT_BUDGET = frozenset({"full", "threshold"})  # they keep all that qualifies, whatever the budget
@@ -60,12 +66,6 @@ Need = Literal[
     "file",
     "length",
 ]
-ClusterMethod = Literal["kmeans", "hdbscan", "spectral", "gaussian_mixture"]
-ClusterFeatures = Literal["auto", "router_probs", "router_logits", "hidden_mean", "gate_profile", "text"]
-ClusterMetric = Literal["euclidean", "manhattan", "cosine"]  # of HDBSCAN, between rows of length 1
-ClusterBackend = Literal["cpu", "torch", "cuml", "auto"]
-BACKEND_OF: dict[ClusterBackend, ClusterMethod] = {"torch": "kmeans", "cuml": "hdbscan"}  # what a GPU library does
-Projection = Literal["pca", "umap", "none"]
 NEEDS: dict[ScoreName, frozenset[Need]] = {
     "quality": frozenset({"gates"}),
     "weighted": frozenset({"gates"}),

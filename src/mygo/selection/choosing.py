@@ -12,15 +12,14 @@ from mygo.errors import UserError
 from mygo.params import SelectParams
 from mygo.selection.budget import most_that_fit, samples_of, spend
 from mygo.selection.clustering.clusters import Clustering, cluster
-from mygo.selection.clustering.kmeans import normalise
+from mygo.selection.clustering.features import features_of
 from mygo.selection.duplicates import Grams, duplicates_along, read_grams, shared_buckets
 from mygo.selection.grading import Graded
 from mygo.selection.material import stream
 from mygo.selection.opened import Opened, digest_of
 from mygo.selection.ranking import number_sources
-from mygo.selection.statistics import FEATURES
-from mygo.selection.strategies import STRATEGIES, Candidates
-from mygo.selection.strategies.clustered import NO_CLUSTER, number_clusters
+from mygo.selection.strategies import NO_CLUSTER, STRATEGIES, Candidates
+from mygo.selection.strategies.clustered import number_clusters
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +29,7 @@ class Chosen:
     """Which of the pool's rows are kept, and what kept others out."""
 
     selected_N: np.ndarray  # bool
-    cluster_N: np.ndarray  # -1: noise, -2: in none
+    cluster_N: np.ndarray  # -1: noise, -2: not clustered
     duplicate_of_N: np.ndarray  # the row that stays for it; -1: it is no duplicate
     beyond_share_N: np.ndarray  # bool, kept out by its source's share alone
     budget: int  # in samples
@@ -51,8 +50,14 @@ def choose(opened: Opened, graded: Graded, params: SelectParams, seed: int) -> C
     source_N = opened.keys["source_dataset"].to_numpy(zero_copy_only=False)
     spending = spend(params, order[duplicate_of_N[order] < 0], graded.n_tokens_N, source_N)
     budget = samples_of(params, total)
-    beyond_share_N = _marked(spending.beyond_share, total)
-    return Chosen(_marked(spending.kept, total), cluster_N, duplicate_of_N, beyond_share_N, budget, clustering)
+    return Chosen(
+        _marked(spending.kept, total),
+        cluster_N,
+        duplicate_of_N,
+        _marked(spending.beyond_share, total),
+        budget,
+        clustering,
+    )
 
 
 def _marked(rows: np.ndarray, total: int) -> np.ndarray:
@@ -69,21 +74,18 @@ def _order(opened: Opened, graded: Graded, cluster_N: np.ndarray, params: Select
         cluster_R=cluster_N[ranked],
         source_R=number_sources(opened.keys)[ranked],
         most=most_that_fit(params, opened.keys.num_rows, graded.n_tokens_N[ranked]),
-        features=lambda rows: _features(opened, rows, params),
+        features=lambda rows: _features(opened, rows, params, seed),
         params=params,
         rng=stream(seed, "select"),
     )
     return STRATEGIES[params.strategy](candidates)
 
 
-def _features(opened: Opened, rows: np.ndarray, params: SelectParams) -> np.ndarray:
-    recorded = opened.statistics
-    if not any(map(recorded.has, FEATURES)):
-        raise UserError(
-            f"select.strategy: got {params.strategy}, and {recorded.folder} holds no features of samples "
-            f"({' or '.join(FEATURES)}); takes a strategy that asks for none, such as top or random_balanced"
-        )
-    return opened.memo.get(("features", digest_of(rows)), lambda: normalise(recorded.features(rows)))
+def _features(opened: Opened, rows: np.ndarray, params: SelectParams, seed: int) -> np.ndarray:
+    """What clusters would be made of, as `select.clustering` says."""
+    chosen = params.clustering
+    key = ("features", digest_of(rows), chosen.features, chosen.pca, seed)
+    return opened.memo.get(key, lambda: features_of(opened.statistics, rows, chosen, seed, opened.pool))
 
 
 def _clusters(

@@ -17,7 +17,7 @@ from mygo.data.pool import iter_batches
 from mygo.data.records import POOL_SCHEMA, Message, from_records, to_records
 from mygo.selection.choosing import Chosen
 from mygo.selection.grading import Graded
-from mygo.selection.strategies.clustered import NO_CLUSTER
+from mygo.selection.strategies import NO_CLUSTER
 from mygo.workdir import atomic_folder
 
 BATCH_ROWS = 4096
@@ -46,9 +46,8 @@ PARQUET_LINE = """
 
 
 def scores_table(keys: pa.Table, graded: Graded, chosen: Chosen, reason: Sequence[str]) -> pa.Table:
-    """Every sample of the pool, in its order. A sample that has no score (NaN) has no rank either; one that
-    was not clustered has null there, noise -1; one that is no duplicate has null where the id of the sample stands that
-    stays for it.
+    """Every sample of the pool, in its order. A sample that has no score (NaN) has no rank either; one that was
+    not clustered has null there, noise -1. `duplicate_of`: the id of the sample that stays for one.
     """
     rank = np.zeros(len(reason), dtype=np.int64)
     rank[graded.ranked] = np.arange(1, len(graded.ranked) + 1)

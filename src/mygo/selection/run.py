@@ -81,12 +81,8 @@ def select_from(opened: Opened, params: SelectParams, seed: int, out: Path) -> S
         chosen.selected_N,
         chosen.budget,
     )
-    return _report(
-        outcome,
-        report.read_labels(opened.keys["label"], params.good_label),
-        _extras(material, chosen),
-        chosen.clustering,
-    )
+    labels = report.read_labels(opened.keys["label"], params.good_label)
+    return _report(outcome, labels, chosen.clustering, _extras(material, chosen))
 
 
 def _scored_by(params: SelectParams, seed: int) -> str:
@@ -122,7 +118,7 @@ def _extras(material: Material, chosen: Chosen) -> dict[str, int]:
 
 
 def _report(
-    outcome: report.Outcome, labels: report.Labels, extras: dict[str, int], clustering: Clustering | None
+    outcome: report.Outcome, labels: report.Labels, clustering: Clustering | None, extras: dict[str, int]
 ) -> Selection:
     drawn, found = (clustering.plots, clustering.metrics) if clustering else (NOTHING, {})
     return Selection(

@@ -6,9 +6,11 @@ import numpy as np
 
 from mygo.params.choices import StrategyName
 from mygo.selection.strategies.candidates import Candidates
-from mygo.selection.strategies.clustered import cluster_round_robin
+from mygo.selection.strategies.clustered import NO_CLUSTER, NOISE, cluster_round_robin
 from mygo.selection.strategies.diverse import facility_location, k_center
 from mygo.selection.strategies.plain import full, random, random_balanced, threshold, top
+
+__all__ = ["NOISE", "NO_CLUSTER", "STRATEGIES", "Candidates"]
 
 STRATEGIES: dict[StrategyName, Callable[[Candidates], np.ndarray]] = {
     "top": top,

@@ -10,7 +10,7 @@ NO_CLUSTER = -2  # of a row that was not clustered
 
 def cluster_round_robin(candidates: Candidates) -> np.ndarray:
     """The best row of every cluster, then the second best of every cluster, and so on; in each round the clusters go by
-    their best row's rank. Noise, which belongs to no cluster, is drawn last, best first.
+    their best row's rank. Noise is a cluster that is drawn when all others are empty.
     """
     cluster_R = candidates.cluster_R
     turn_R = places_in_group(cluster_R)
