@@ -34,8 +34,8 @@ def _truth_taken_out_of_the_mini_world(params: Params) -> list[str]:
     if not prepare.decontaminate or (prepare.source, prepare.benchmark.source) != ("mini_world", "mini_world"):
         return []
     return [
-        "prepare.decontaminate is true, and prepare.source is mini_world, whose pool is there to tell what its test asks: "
-        "rows that do so in the test's own words leave"
+        "prepare.decontaminate is true, and prepare.source is mini_world, whose pool is there to tell what its test "
+        "asks: rows that do so in the test's own words leave"
     ]
 
 
