@@ -122,4 +122,4 @@ def test_a_pool_of_which_nothing_can_be_encoded_is_refused_with_the_first_reason
 def test_the_dry_run_counts_them(tiny_selector, pool, reject):
     reject([*REJECTED, *range(15, 20)])  # the shard in the middle too
     said = dry_run(EIGHT_SHARDS, CPU, tiny_selector.parent, pool).splitlines()
-    assert "rejected 11, which cannot be encoded" in said
+    assert "rejected  11, which cannot be encoded" in said

@@ -55,3 +55,11 @@ def test_a_hub_model_that_may_have_no_gates_is_told_of(root):
     ]
     for changes in ({"select__score": "length"}, {"select__strategy": "random"}, {"collect__base_model": "/mine"}):
         assert advice(params_with(root, **named | changes), root) == []
+
+
+def test_a_mini_world_without_its_truth_is_told_of(root):
+    (sentence,) = advice(params_with(root, prepare__decontaminate=True), root)
+    assert sentence.startswith(
+        "prepare.decontaminate is true, and prepare.source is mini_world, whose pool is there to"
+    )
+    assert advice(params_with(root, prepare__decontaminate=True, prepare__benchmark__source="hub"), root) == []

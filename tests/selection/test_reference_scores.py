@@ -130,6 +130,8 @@ def test_gumbel_noise_is_the_seeds_and_draws_in_proportion_to_the_weights(materi
     noise = np.stack([dsir(replace(noisy, seed=seed)) - plain for seed in range(300)])
     wins = ((noise[:, 0] + math.log(3)) > noise[:, 1]).mean()
     assert wins == pytest.approx(0.75, abs=0.08)
+    assert noise.mean() == pytest.approx(0.5772, abs=0.1)  # Euler's constant, the mean of Gumbel's distribution
+    assert noise.var() == pytest.approx(math.pi**2 / 6, abs=0.3)
 
 
 def test_a_sample_without_a_token_to_learn_from_is_not_graded(tmp_path, material):

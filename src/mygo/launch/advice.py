@@ -20,6 +20,7 @@ def advice(params: Params, root: Path) -> list[str]:
         *_mini_models_on_real_text(params, root),
         *_gates_of_a_hub_model(params, root),
         *_loss_that_is_not_read(params),
+        *_truth_taken_out_of_the_mini_world(params),
     ]
 
 
@@ -46,6 +47,16 @@ def _gates_of_a_hub_model(params: Params, root: Path) -> list[str]:
     return [
         f"select.score is {select.score}, a score of gates, and collect.base_model is {shown(model)}: unless that is a "
         "selector, the stage select will refuse it; select=perplexity takes any model"
+    ]
+
+
+def _truth_taken_out_of_the_mini_world(params: Params) -> list[str]:
+    prepare = params.prepare
+    if not prepare.decontaminate or (prepare.source, prepare.benchmark.source) != ("mini_world", "mini_world"):
+        return []
+    return [
+        "prepare.decontaminate is true, and prepare.source is mini_world, whose pool is there to tell what its test "
+        "asks: rows that do so in the test's own words leave"
     ]
 
 
