@@ -22,9 +22,7 @@ LAYOUT = click.Choice(["markdown", "csv", "json"])
 @click.option("--labels", type=FOLDER, help="A file (CSV, JSONL, Parquet) with more label columns.")
 @click.option("--id-column", default="id", show_default=True, metavar="NAME", help="Its column with the samples' ids.")
 @click.option("--good", metavar="VALUE", help=GOOD)
-@click.option(
-    "--good-above", type=float, metavar="NUMBER", help="From this number on a numeric label is good."
-)
+@click.option("--good-above", type=float, metavar="NUMBER", help="From this number on a numeric label is good.")
 @click.option("--k", type=click.IntRange(1), help="Rows kept for the overlap.  [default: as many as are good]")
 @click.option("--ratio", type=click.FloatRange(0, 1, min_open=True), help="The same as a share of the rows.")
 @click.option("--seed", type=click.IntRange(0), help=OF_PARAMS)
