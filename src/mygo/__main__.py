@@ -12,6 +12,7 @@ from mygo.errors import one_sentence
 # Where each command is defined, and what `--help` says of it.
 COMMANDS = {
     "agreement": ("mygo.selection.agreement.command:agreement", "Hold scores against labels and published selections."),
+    "select-many": ("mygo.selection.many.command:select_many_command", "Select by many settings from statistics."),
 }
 
 

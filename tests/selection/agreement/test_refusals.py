@@ -4,7 +4,9 @@ import subprocess
 import sys
 
 import pytest
+from click.testing import CliRunner
 
+from mygo.__main__ import COMMANDS, mygo
 from mygo.errors import UserError
 from mygo.params import check_params
 from mygo.params.choices import LOW_IS_GOOD
@@ -67,6 +69,17 @@ def test_a_score_that_grades_nothing_is_not_in_the_table(judged, write, made):
 def test_a_pool_without_labels_says_where_they_come_from(write, made):
     with pytest.raises(UserError, match="--labels: the pool has no label column"):
         run(write(made.random_samples(9)))
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_is_where_the_table_says(name):
+    result = CliRunner().invoke(mygo, [name, "--help"])
+    assert (result.exit_code, f" {name} " in result.output) == (0, True)
+
+
+def test_an_unknown_command_is_no_traceback():
+    result = CliRunner().invoke(mygo, ["agreements"])
+    assert (result.exit_code, "No such command" in result.output) == (2, True)
 
 
 def test_help_is_there_at_once_and_errors_are_one_line():
