@@ -113,8 +113,8 @@ def test_every_group_has_the_promised_choices():
         "selector": "olmoe_1b_7b qwen3_1_7b mini_select_moe mini_quality_gate mini_trash_can mini_stock_moe",
         "data": "mini_world local less openhermes",
         "target": "mini llama2_7b qwen2_5_1_5b qwen3_1_7b",
-        "select": "quality random full perplexity length dsir rds cluster_kmeans expert_logits trash_mass answer_nll ifd "
-        "external combine threshold facility_location k_center random_balanced cluster_elbow "
+        "select": "quality random full perplexity length dsir rds cluster_kmeans expert_logits trash_mass "
+        "answer_nll ifd external combine threshold facility_location k_center random_balanced cluster_elbow "
         "cluster_hdbscan cluster_spectral cluster_gaussian_mixture cluster_text select_moe_published "
         "quality_gate_published",
         "launch": "cpu single_gpu",

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 Share = Annotated[float, Field(gt=0, le=1)]  # a part of something: 0 < x <= 1
 Chance = Annotated[float, Field(ge=0, lt=1)]
@@ -18,6 +18,10 @@ def _is_a_name(text: str) -> str:
 
 
 Place = Annotated[str, AfterValidator(_is_a_name)]  # a path, or the name of something that may be one
+
+
+# A mapping with names of the user's own; null stands for none of them, since Hydra overrides null and not {}.
+NONE_IS_EMPTY = BeforeValidator(lambda value: {} if value is None else value)
 
 
 class Section(BaseModel):

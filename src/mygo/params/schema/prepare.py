@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 
 from mygo.params.choices import RowFormat
-from mygo.params.schema.fields import Chance, Count, Place, Section, Share
+from mygo.params.schema.fields import NONE_IS_EMPTY, Chance, Count, Place, Section, Share
 
 
 class HubDataset(Section):
@@ -55,7 +55,7 @@ class PrepareParams(Section):
     format: RowFormat
     label_column: str | Annotated[list[str], Field(min_length=1)] | None
     hub: list[HubDataset]
-    subset_ratio: dict[str, Share]
+    subset_ratio: Annotated[dict[str, Share], NONE_IS_EMPTY]
     warmup_ratio: Share
     base_models: bool
     benchmark: BenchmarkParams

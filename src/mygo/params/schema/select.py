@@ -14,7 +14,7 @@ from mygo.params.choices import (
     Tokens,
 )
 from mygo.params.schema.clustering import ClusteringParams
-from mygo.params.schema.fields import Count, NotNegative, Place, Positive, Section, Share
+from mygo.params.schema.fields import NONE_IS_EMPTY, Count, NotNegative, Place, Positive, Section, Share
 
 BUDGETS = ("ratio", "count", "token_budget")
 
@@ -65,7 +65,7 @@ class SelectParams(Section):
     count: Count | None
     token_budget: Count | None
     threshold: float | None
-    source_shares: dict[str, SourceShare]
+    source_shares: Annotated[dict[str, SourceShare], NONE_IS_EMPTY]
     deduplicate: Share | None
     clusters: Count | Literal["auto"] | None
     clustering: ClusteringParams
@@ -130,7 +130,7 @@ class SelectParams(Section):
         if least > 1 + 1e-9:
             raise ValueError(f"source_shares with minima that sum to {least:g}; takes 1 or less")
         if self.source_shares and self.strategy in WITHOUT_BUDGET:
-            raise ValueError(f"source_shares with strategy {self.strategy}, which spends no budget; takes {{}}")
+            raise ValueError(f"source_shares with strategy {self.strategy}, which spends no budget; takes null")
         return self
 
     @model_validator(mode="after")
