@@ -56,6 +56,7 @@ evidence: $(STAMP)
 bench: $(STAMP)
 	OMP_NUM_THREADS=1 python -m benchmarks.scoring
 	OMP_NUM_THREADS=1 python -m benchmarks.selection
+	OMP_NUM_THREADS=1 python -m benchmarks.clustering
 
 mutants: $(STAMP)
 	$(BIN)/python -c 'import cosmic_ray' 2> /dev/null || \

@@ -12,6 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mygo.selection.clustering.kmeans import normalise
+
 SHARD_ROWS = 4096
 MEDIAN_TOKENS = 180
 TOPICS = 60  # samples of a topic are routed alike
@@ -60,6 +62,19 @@ def write_statistics(folder: Path, size: Size, seed: int) -> None:
     (folder / "manifest.json").write_text(json.dumps(manifest))
 
 
+def made_router(size: Size, seed: int) -> np.ndarray:
+    """Router features of `size.samples` samples as select clusters them: float32 [samples, layers * experts], rows of
+    length 1.
+    """
+    rng = np.random.default_rng(seed)
+    topics_TD = rng.normal(0, 0.7, (TOPICS, size.layers * size.experts)).astype(np.float32)
+    x_RD = np.empty((size.samples, topics_TD.shape[1]), dtype=np.float32)
+    for first in range(0, size.samples, SHARD_ROWS):
+        x_SD = x_RD[first : first + SHARD_ROWS]
+        x_SD[:] = _router_probs(len(x_SD), size, topics_TD, rng)
+    return normalise(x_RD)
+
+
 def _provenance(rows: np.ndarray, rng: np.random.Generator) -> dict[str, pa.Array]:
     n_tokens = np.clip(rng.lognormal(np.log(MEDIAN_TOKENS), 0.7, len(rows)), 2, 2048).astype(np.int32)
     return {
@@ -76,12 +91,16 @@ def _gates(rows: int, size: Size, rng: np.random.Generator) -> dict[str, pa.Arra
     return {"gate_weighted": _lists(gate_SL)}
 
 
-def _router(rows: int, size: Size, topics_TD: np.ndarray, rng: np.random.Generator) -> dict[str, pa.Array]:
+def _router_probs(rows: int, size: Size, topics_TD: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     logits_SD = topics_TD[rng.integers(0, TOPICS, rows)] + NOISE * rng.standard_normal(
         (rows, topics_TD.shape[1]), dtype=np.float32
     )
     probs_SLE = np.exp(logits_SD).reshape(rows, size.layers, size.experts)
-    return {"router_probs": _lists((probs_SLE / probs_SLE.sum(axis=2, keepdims=True)).reshape(rows, -1))}
+    return (probs_SLE / probs_SLE.sum(axis=2, keepdims=True)).reshape(rows, -1)
+
+
+def _router(rows: int, size: Size, topics_TD: np.ndarray, rng: np.random.Generator) -> dict[str, pa.Array]:
+    return {"router_probs": _lists(_router_probs(rows, size, topics_TD, rng))}
 
 
 def _token_level(n_tokens_S: np.ndarray, size: Size, rng: np.random.Generator) -> dict[str, pa.Array]:

@@ -32,10 +32,11 @@ from threadpoolctl import threadpool_limits
 from benchmarks import pandas_selection
 from benchmarks.made_statistics import Size, write_statistics
 from benchmarks.pandas_selection import Chosen
-from mygo.selection.clustering import normalise, spherical_kmeans
+from mygo.selection.budget import budget_of
+from mygo.selection.clustering.kmeans import normalise, spherical_kmeans
+from mygo.selection.ranking import rank_rows
 from mygo.selection.scores.gates import layer_gates, normalised_mean
 from mygo.selection.statistics import open_statistics
-from mygo.selection.strategies import budget_of, rank_rows, top
 
 SEED = 0
 MATMUL = 2048  # rows and columns of the product that peak is measured on
@@ -67,11 +68,11 @@ def ours_chosen(folder: Path, budget: int, alpha: float) -> Chosen:
     )
     score = normalised_mean(layer_gates(recorded, alpha, "all"), 1e-8, 0.0)
     ranked = rank_rows(score, keys)
-    return score, top(ranked, np.zeros(len(ranked)), budget, np.random.default_rng(SEED))
+    return score, ranked[:budget]
 
 
 def ours_clustered(x_RD: np.ndarray, k: int, iterations: int) -> np.ndarray:
-    return spherical_kmeans(x_RD, k, np.random.default_rng(SEED), iterations).label_R
+    return spherical_kmeans(x_RD, k, np.random.default_rng(SEED), iterations, gain=0).label_R
 
 
 def peer_clustered(x_RD: np.ndarray, k: int, iterations: int, init: Any) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 In:  data/statistics/, data/pool/, data/warmed/digests.json (which model the statistics must be of)
 Out: data/selected/selected.jsonl, data/selected/scores.parquet, metrics/select.json, and in plots/select
-score_histogram.csv, labels.csv, sources.csv, clusters.csv
+score_histogram.csv, labels.csv, sources.csv, clusters.csv, elbow.csv, projection.csv
 """
 
 import logging

@@ -31,21 +31,27 @@ def params_with(key: str | int, value: object) -> dict:
         (
             "select.strategy",
             "topk",
-            "select.strategy: got 'topk'; takes 'top', 'cluster_round_robin', 'random' or 'full'",
+            "select.strategy: got 'topk'; takes 'top', 'cluster_round_robin', 'random', ",
         ),
-        ("select.clusters", 0, "select.clusters: got 0; takes greater than or equal to 1"),
+        ("select.clusters", 0, "select.clusters: got 0; takes greater than or equal to 1 or 'auto'"),
+        ("select.clusters", "many", "select.clusters: got 'many'; takes a valid integer or 'auto'"),
+        ("select.clustering.method", "dbscan", "select.clustering.method: got 'dbscan'; takes 'kmeans', 'hdbscan'"),
+        ("select.clustering.k_range", [9], "select.clustering: k_range got [9]; takes two numbers, the smaller"),
+        ("select.clustering.k_range", [9, 3], "select.clustering: k_range got [9, 3]; takes two numbers"),
+        ("select.clustering.k_range", [0, 3], "select.clustering.k_range.0: got 0; takes greater than or equal to 1"),
+        ("select.clustering.min_cluster_size", 1, "select.clustering.min_cluster_size: got 1; takes greater than or"),
+        ("select.clustering.backend", "cuml", "select.clustering: backend cuml does hdbscan; with method kmeans takes"),
         ("select.clusters", 2.5, "select.clusters: got 2.5; takes a valid integer"),
         (
             "select.strategy",
             "cluster_round_robin",
-            "select: strategy cluster_round_robin needs select.clusters, a number of 1 or more; got null",
+            "select: strategy cluster_round_robin needs select.clusters, a number of 1 or more or auto; got null",
         ),
         ("seed", True, "seed: got True; takes a valid integer"),
         (
             "select.ratoi",
             0.1,
-            "select.ratoi: unknown key; did you mean ratio? select takes alpha, clusters, eps, good_label, "
-            "order, ratio, score, strategy, tau, tokens",
+            "select.ratoi: unknown key; did you mean ratio? select takes alpha, clustering, clusters, ",
         ),
         ("collect.checkpoint", "first", "collect.checkpoint: got 'first'; takes a valid integer or 'last'"),
         ("warmup.micro_batch_size", 5, "warmup: batch_size 16 is not a multiple of micro_batch_size 5"),
@@ -91,7 +97,7 @@ def test_a_missing_key_is_named():
 
 def test_a_number_as_dvc_writes_it_is_a_number(tmp_path):
     path = tmp_path / "params.yaml"
-    path.write_text(yaml.safe_dump(params_with("select.ratio", 0.1)).replace("ratio: 0.1", "ratio: 1e-05"))
+    path.write_text(yaml.safe_dump(params_with("select.ratio", 0.1)).replace("\n  ratio: 0.1\n", "\n  ratio: 1e-05\n"))
     assert load_params(path).select.ratio == 1e-5
 
 

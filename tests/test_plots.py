@@ -103,6 +103,47 @@ def test_the_plot_by_true_label_shows_what_there_is(tmp_path, groups, colours):
     assert len(bars) == sum(colours.values())
 
 
+def marks_of(renderer: VegaRenderer, kind: str) -> list[dict]:
+    vl_convert = pytest.importorskip("vl_convert")
+    drawn = vl_convert.vegalite_to_scenegraph(json.dumps(renderer.get_filled_template()))["scenegraph"]
+
+    def below(mark: dict) -> list[dict]:
+        own = mark.get("items", []) if mark.get("marktype") == kind and mark.get("role") == "mark" else []
+        return own + [item for inner in mark.get("items", []) for item in below(inner)]
+
+    return below(drawn)
+
+
+def test_the_elbow_is_marked_and_numbered(tmp_path):
+    rows = [{"clusters": k, "gap": 1 / k, "chosen": k == 4} for k in (2, 4, 9)]
+    renderer = rendered(tmp_path, "elbow", rows, x="clusters", y="gap", title="Elbow")
+    marks = marks_of(renderer, "symbol")
+    assert sum(mark["fill"] == "#d9822b" for mark in marks) == 1
+    assert [str(mark["text"]) for mark in marks_of(renderer, "text")] == ["4"]
+
+
+def test_the_projection_shows_what_was_kept_and_what_is_noise(tmp_path):
+    groups = [(0, True), (0, False), (1, False), (-1, False), (-1, True), (1, None)]
+    rows = [
+        {"x": i, "y": -i, "cluster": cluster, "kept": bool(kept), "score": None if kept is None else 0.5}
+        for i, (cluster, kept) in enumerate(groups)
+    ]
+    marks = marks_of(rendered(tmp_path, "projection", rows, x="x", y="y", title="Samples"), "symbol")
+    assert sorted(mark["size"] for mark in marks) == [14] * 4 + [45] * 2
+    assert sum("#b0b0b0" in (mark.get("fill"), mark.get("stroke")) for mark in marks) == 2
+
+
+@pytest.mark.parametrize(
+    ("template", "columns"), [("elbow", "clusters gap chosen"), ("projection", "x y cluster kept score")]
+)
+def test_a_plot_without_clusters_says_so(tmp_path, template, columns):
+    names = columns.split()
+    rows = [dict.fromkeys(names)]
+    renderer = rendered(tmp_path, template, rows, x=names[0], y=names[1], title="Nothing")
+    assert [mark["text"].split()[0] for mark in marks_of(renderer, "text")] == ["no"]
+    assert marks_of(renderer, "symbol") == []
+
+
 def rectangles(mark: dict) -> list[dict]:
     """The bars of a drawing, wherever they are nested."""
     found = mark.get("items", []) if mark.get("marktype") == "rect" and mark.get("role") == "mark" else []

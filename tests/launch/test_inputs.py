@@ -66,15 +66,17 @@ def test_hydra_fills_the_section(tmp_path, monkeypatch):
     (tmp_path / "dvc.yaml").touch()
     (tmp_path / "below").mkdir()
     (tmp_path / "own.py").touch()
+    (tmp_path / "own.csv").touch()
     monkeypatch.chdir(tmp_path / "below")  # `dvc exp run` may be called from any folder of the repository
     named = ("warmup.quality_loss.function=own:loss", "convert.trash_expert_module=own:Expert")
-    params = composed("collect.base_model=/some/model", *named)
+    params = composed("collect.base_model=/some/model", "select.external.path=own.csv", *named)
     assert params["inputs"] == {
         "convert": "data/base",
         "collect": "/some/model",
         "finetune": "data/base",
         "trash_expert": "own.py",
         "quality_loss": LOSSES,  # DVC refuses to name own.py twice in one stage
+        "external": "own.csv",
     }
     check_inputs(params, tmp_path)
 
@@ -161,3 +163,22 @@ def test_a_mistake_in_a_later_section_deletes_nothing(dvc):
     assert "error: convert.trash_expert_module: got None; takes package.module:name\n" in said
     assert base.exists()
     assert selector.read_text() == before
+
+
+@pytest.mark.slow
+def test_a_sweep_is_queued_as_the_readme_says(dvc):
+    """Each combination once, composed as a single run would be."""
+    sweep = ("-S", "select=choice(quality,random)", "-S", "select.ratio=choice(0.05,0.1)")
+    _, said = dvc("dvc", "exp", "run", "--queue", *sweep)
+    assert "error" not in said.lower()
+    stash = ("git", "reflog", "show", "--format=%H", "refs/exps/celery/stash")
+    listed = subprocess.run(stash, cwd=dvc.folder, capture_output=True, text=True, check=True).stdout.split()
+    queued = [
+        subprocess.run(("git", "show", f"{commit}:params.yaml"), cwd=dvc.folder, capture_output=True, check=True).stdout
+        for commit in listed
+    ]
+    asked = [yaml.safe_load(text)["select"] for text in queued]
+    expected = {(strategy, ratio) for strategy in ("top", "random") for ratio in (0.05, 0.1)}
+    assert len(asked) == 4
+    assert {(select["strategy"], select["ratio"]) for select in asked} == expected
+    assert all(select.keys() == composed()["select"].keys() for select in asked)

@@ -38,12 +38,12 @@ def refused(root, **changes):
 
 def test_perplexity_needs_the_base(root):
     given = {"select__score": "perplexity", "select__strategy": "random", "collect__base_nll": False}
-    sentence = (
-        "select.score: perplexity is that of the base model, and with collect.base_nll=false collect records that of "
-        "the pass with gates only; set collect.base_nll to true"
-    )
-    assert refused(root, **given) == sentence
-    assert refused(root, **given, collect__base_model=WARMED) == sentence
+    for model in (None, WARMED):
+        assert refused(root, **given, collect__base_model=model) == (
+            "select.score: got perplexity, which is made of the NLL of the base model without gates, and what collect "
+            f"records with collect.base_model={model or 'null'} holds none; set collect.base_nll to true, or take "
+            "quality, weighted, normalized, raw, expert_logits, trash_mass, length, random, external, combine"
+        )
     for model in ("data/base/qwen3", "qwen3", "gpt2"):
         preflight(params_with(root, **given, collect__base_model=model), root)
     preflight(params_with(root, **given | {"collect__base_nll": True}), root)
@@ -52,12 +52,35 @@ def test_perplexity_needs_the_base(root):
 def test_gate_scores_need_gates(root):
     for model in ("data/base/qwen3", "qwen3"):
         assert refused(root, collect__base_model=model) == (
-            f"select.score: got quality, but collect.base_model={model} has no gates; takes length, perplexity"
+            "select.score: got quality, which is made of quality gates, and what collect records with "
+            f"collect.base_model={model} holds none; take perplexity, answer_nll, length, random, external, combine"
         )
         preflight(params_with(root, collect__base_model=model, select__strategy="random"), root)
         preflight(params_with(root, collect__base_model=model, select__score="length"), root)
     for model in ("data/selector", WARMED, "select_moe", "quality_gate_qwen3", "Some/Hub-Model"):
         preflight(params_with(root, collect__base_model=model, collect__base_nll=False), root)
+
+
+def test_scores_need_what_the_selector_records(root):
+    for score, dense in (("expert_logits", "routers"), ("trash_mass", "routers")):
+        given = {"select__score": score}
+        preflight(params_with(root, **given), root)
+        family = {"convert__family": "quality_gate", "convert__base_model": "data/base/qwen3"}
+        assert f"got {score}, which is made of {dense}, and " in refused(root, **given, **family)
+    assert "set collect.answer_alone to true, or take quality" in refused(root, select__score="ifd")
+    preflight(params_with(root, select__score="ifd", collect__answer_alone=True), root)
+    parts = [{"score": "quality"}, {"score": "ifd"}]
+    combined = {"select__score": "combine", "select__combine": parts}
+    assert refused(root, **combined).startswith("select.combine: got ifd, which is made of the base's NLL of answers ")
+
+
+def test_a_file_of_scores_must_be_there(root):
+    given = {"select__score": "external", "select__external__path": "own.csv"}
+    assert refused(root, **given) == (
+        "select.external.path: got own.csv; takes a file that is there (CSV, TSV, JSONL, Parquet)"
+    )
+    (root / "own.csv").write_text("id,score\n")
+    preflight(params_with(root, **given), root)
 
 
 @pytest.mark.parametrize("model", ["data/selector", WARMED, "select_moe"])
@@ -118,12 +141,11 @@ def test_a_family_is_made_of_its_own_base(root):
 @pytest.mark.parametrize("base_model", [None, WARMED])
 def test_a_family_without_gates_has_no_score_of_gates(root, family, base_model):
     given = {"convert__family": family, "collect__base_model": base_model, "collect__base_nll": base_model is None}
-    named = f"convert.family={family}" if base_model is None else f"collect.base_model={base_model}"
-    assert refused(root, **given).startswith(f"select.score: got quality, but {named} has no gates; takes ")
-    preflight(params_with(root, **given, select__score="length"), root)
-    assert refused(root, **given | {"collect__base_nll": False}, select__score="perplexity").startswith(
-        "select.score: perplexity is that of the base model"
-    )
+    assert refused(root, **given).startswith("select.score: got quality, which is made of quality gates, and what ")
+    for score in ("length", "expert_logits"):
+        preflight(params_with(root, **given, select__score=score), root)
+    no_base = given | {"collect__base_nll": False}
+    assert refused(root, **no_base, select__score="perplexity").startswith("select.score: got perplexity, which is ")
 
 
 @pytest.mark.parametrize("section", ["convert", "collect", "finetune"])

@@ -37,6 +37,15 @@ def test_the_defaults_pass(root):
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
+        (
+            {
+                "select__clusters": "auto",
+                "select__clustering__method": "hdbscan",
+                "select__clustering__backend": "cuml",
+            },
+            "select.clustering.backend: got cuml, and cuml is not installed here (RAPIDS' wheels are cuml-cu12 and "
+            "cuml-cu13); takes cpu",
+        ),
         ({"prepare__source": "local", "prepare__path": "none"}, "prepare.path: got 'none', which is not there"),
         (
             {"prepare__benchmark__source": "csv", "prepare__benchmark__path": "none"},
@@ -103,6 +112,15 @@ def test_what_cannot_work_is_one_sentence(root, changes, sentence):
     with pytest.raises(UserError) as error:
         preflight(params_with(root, **changes), root)
     assert str(error.value) == sentence
+
+
+def test_an_extra_is_asked_for_only_where_samples_are_clustered(root, monkeypatch):
+    monkeypatch.setattr("mygo.launch.clustering.find_spec", lambda _: None)
+    preflight(params_with(root, select__clustering__projection="umap"), root)
+    with pytest.raises(
+        UserError, match=r"^select\.clustering\.projection: got umap, .*mygo\[umap\].*; takes pca or none$"
+    ):
+        preflight(params_with(root, select__clustering__projection="umap", select__clusters=9), root)
 
 
 def test_modules_that_are_there_pass_without_being_imported(root):

@@ -15,17 +15,42 @@ import pyarrow.parquet as pq
 
 from mygo.data.records import POOL_SCHEMA
 from mygo.params import SelectParams
+from mygo.selection.run import Selection, select
 
+CLUSTERING: dict[str, Any] = {
+    "method": "kmeans",
+    "features": "auto",
+    "k_range": [2, 8],
+    "max_iters": 100,
+    "pca": None,
+    "min_cluster_size": 2,
+    "min_samples": None,
+    "metric": "euclidean",
+    "auto_tune": False,
+    "projection": "pca",
+    "backend": "cpu",
+}
 DEFAULTS: dict[str, Any] = {
     "score": "quality",
     "tokens": "all",
     "strategy": "top",
     "order": "highest",
     "ratio": 0.2,
+    "count": None,
+    "token_budget": None,
+    "threshold": None,
+    "source_shares": {},
+    "deduplicate": None,
     "clusters": None,
     "alpha": 1.0,
     "eps": 1e-8,
     "tau": 0.0,
+    "trash_expert_ratio": 0.25,
+    "over_tokens": "mean",
+    "external": {"path": None, "id_column": "id", "score_column": "score"},
+    "combine": [],
+    "combine_by": "ranks",
+    "parquet": False,
     "good_label": "clean",
 }
 
@@ -73,6 +98,12 @@ class Folders:
 
 
 def make_params(**changes: Any) -> SelectParams:
+    """Like `conf/select/quality.yaml`; a budget of another kind replaces the ratio; `clustering`: what
+    differs from `CLUSTERING`.
+    """
+    if {"count", "token_budget"} & changes.keys():
+        changes = {"ratio": None} | changes
+    changes["clustering"] = CLUSTERING | changes.get("clustering", {})
     return SelectParams(**(DEFAULTS | changes))
 
 
@@ -110,8 +141,12 @@ def write_folders(
     gated: bool = True,
     features: str | None = None,
     means: bool = True,
+    columns: dict[str, pa.Array] | None = None,
+    **manifest: Any,
 ) -> Folders:
-    """`tokens`: with the token level; `means`: with the gates' means (a loop over tokens in Python takes its time)."""
+    """`tokens`: with the token level; `means`: with the gates' means (a loop over tokens in Python takes its time);
+    `columns`: more of them, a value for each sample; `manifest`: more of it.
+    """
     folders = Folders(root / "pool", root / "statistics")
     folders.pool.mkdir(parents=True)
     folders.statistics.mkdir()
@@ -133,8 +168,11 @@ def write_folders(
         rows = samples[start : start + shard_rows]
         shards.append({"file": f"shard-{start // shard_rows:05d}.parquet", "rows": len(rows)})
         path = folders.statistics / shards[-1]["file"]
+        table = shard_table(rows, tokens, gated, features, means, any(s.base_nll is not None for s in samples))
+        for name, column in (columns or {}).items():
+            table = table.append_column(name, column.slice(start, len(rows)))
         pq.write_table(
-            shard_table(rows, tokens, gated, features, means, any(s.base_nll is not None for s in samples)),
+            table,
             path,
             compression="zstd",
             use_dictionary=False,
@@ -147,9 +185,10 @@ def write_folders(
         "hidden": 8,
         "records": ["gates"] if gated else [],
         "selector": gated,
+        "router_layers": len(samples[0].logits),
         "tokens": tokens,
         "shards": shards,
-    }
+    } | manifest
     (folders.statistics / "manifest.json").write_text(json.dumps(manifest))
     return folders
 
@@ -190,6 +229,11 @@ def shard_table(
     return pa.table(columns)
 
 
+def lists(values: np.ndarray) -> pa.FixedSizeListArray:
+    """A column of one list of numbers for each row."""
+    return pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1), pa.float32()), values.shape[1])
+
+
 def random_samples(
     count: int, layers: int = 3, longest: int = 12, seed: int = 0, labels: Sequence[str | None] = (None,)
 ) -> list[Sample]:
@@ -208,3 +252,11 @@ def random_samples(
             Sample(f"set_{i % 3}", i, nll, logits, labels[i % len(labels)], answer=answer, base_nll=base_nll)
         )
     return samples
+
+
+def run_select(folders: Folders, params: SelectParams, seed: int = 0) -> tuple[Selection, list[dict], list[int]]:
+    """What select reports, the rows of `scores.parquet`, and the index of each sample that is kept."""
+    out = folders.pool.parent / "selected"
+    result = select(params, seed, folders.statistics, folders.pool, out)
+    kept = [json.loads(line)["source_index"] for line in (out / "selected.jsonl").read_text().splitlines()]
+    return result, pq.read_table(out / "scores.parquet").to_pylist(), kept

@@ -16,6 +16,8 @@ from mygo.selection.scores import SCORES
 from mygo.selection.statistics import Statistics
 from tests.selection.by_hand import Folders, Sample, logit, make_params, naive_gates, random_samples, write_folders
 
+DIRECTIONS = {"x": [1.0, 0.0, 0.1], "y": [0.0, 2.0, 0.2], "z": [0.3, 0.0, 3.0]}
+
 
 @pytest.fixture
 def write(tmp_path: Path) -> Callable[..., Folders]:
@@ -76,3 +78,15 @@ class Made:
 @pytest.fixture(scope="session")
 def made() -> type[Made]:
     return Made
+
+
+@pytest.fixture
+def samples(made: type[Made]) -> list[Sample]:
+    """`raw` is 0.1 * the number; number 0 cannot be graded; directions: x of 1 2 9, y of 3 4 8, z of 5 6 7."""
+    directions = "-xxyyzzzyx"
+    rows = [
+        made.Sample("a", i, [1.0] * (i > 0), np.full((2, 1 + (i > 0)), made.logit(0.1 * i or 0.5))) for i in range(10)
+    ]
+    for row, direction in zip(rows[1:], directions[1:], strict=True):
+        row.features = [value * row.index for value in DIRECTIONS[direction]]  # the length must not matter
+    return rows

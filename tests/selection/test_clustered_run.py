@@ -1,35 +1,12 @@
 """Select with clusters: what is written, what the metrics say, what is refused."""
 
-import json
-
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
 from mygo.errors import UserError
-from mygo.selection.run import select
 from mygo.selection.statistics import open_statistics
-
-DIRECTIONS = {"x": [1.0, 0.0, 0.1], "y": [0.0, 2.0, 0.2], "z": [0.3, 0.0, 3.0]}
-
-
-@pytest.fixture
-def samples(made):
-    """`raw` is 0.1 * the number; number 0 cannot be graded; directions: x of 1 2 9, y of 3 4 8, z of 5 6 7."""
-    directions = "-xxyyzzzyx"
-    rows = [
-        made.Sample("a", i, [1.0] * (i > 0), np.full((2, 1 + (i > 0)), made.logit(0.1 * i or 0.5))) for i in range(10)
-    ]
-    for row, direction in zip(rows[1:], directions[1:], strict=True):
-        row.features = [value * row.index for value in DIRECTIONS[direction]]  # the length must not matter
-    return rows
-
-
-def run(folders, params, seed=0):
-    out = folders.pool.parent / "selected"
-    result = select(params, seed, folders.statistics, folders.pool, out)
-    kept = [json.loads(line)["source_index"] for line in (out / "selected.jsonl").read_text().splitlines()]
-    return result, pq.read_table(out / "scores.parquet").to_pylist(), kept
+from tests.selection.by_hand import run_select as run
 
 
 @pytest.mark.parametrize("features", ["router_probs", "hidden_mean"])
@@ -140,7 +117,7 @@ def test_more_clusters_than_samples_are_refused(write, made, samples):
 
 def test_statistics_without_features_are_refused(write, made, samples):
     with pytest.raises(
-        UserError, match=r"^select\.clusters: .*statistics holds no features .*\(router_probs or hidden_mean\)"
+        UserError, match=r"^select\.clusters: .*statistics holds no features .*\(router_probs, .*: gate_profile, text$"
     ):
         run(write(samples), made.params(score="raw", clusters=2))
 
@@ -158,7 +135,7 @@ def test_features_of_two_widths_are_refused(write, made, samples):
 
 
 def test_round_robin_needs_a_score(write, made, samples):
-    with pytest.raises(UserError, match=r"select\.score: got quality, .* has no gates"):
+    with pytest.raises(UserError, match=r"select\.score: got quality, which is made of quality gates"):
         run(
             write(samples, gated=False, features="router_probs"),
             made.params(strategy="cluster_round_robin", clusters=3),

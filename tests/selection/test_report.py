@@ -61,7 +61,7 @@ def test_the_metrics_are_few_however_many_sources_and_clusters_there_are(write, 
     result, _ = made.run(write(samples, features="router_probs"), made.params(clusters=9))
     sizes = {"pool", "rejected", "graded", "budget", "selected", "tokens"}
     area, precision = {"auc", "auc_low", "auc_high"}, {"precision_at_budget", "precision_low", "precision_high"}
-    assert set(result.metrics) == sizes | {"base_rate"} | area | precision
+    assert set(result.metrics) == sizes | {"base_rate", "clusters"} | area | precision
     assert len(result.plots["sources"]) == 60
 
 

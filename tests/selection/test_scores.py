@@ -16,6 +16,7 @@ from mygo.selection import statistics as statistics_module
 from mygo.selection.scores import SCORES
 from mygo.selection.scores.gates import layer_gates, normalised_mean, token_weights
 from mygo.selection.statistics import open_statistics
+from tests.selection.by_hand import lists
 
 LOG2, LOG3 = math.log(2), math.log(3)
 
@@ -93,13 +94,14 @@ def test_perplexity_is_that_of_the_base(write, made):
     np.testing.assert_allclose(made.score("perplexity", alone), [5, 5], rtol=1e-6)
 
 
-def test_perplexity_of_a_gated_pass_alone_is_refused(by_hand, made):
+def test_perplexity_of_a_gated_pass_alone_is_refused(write, made):
+    folders = write([made.Sample("a", i, [1.0], np.zeros((2, 2))) for i in range(3)])
     with pytest.raises(
         UserError,
-        match=r"^select\.score: perplexity is that of the base model, and .*statistics holds that of the pass with "
-        r"gates only; set collect\.base_nll to true and run collect again$",
+        match=r"^select\.score: got perplexity, which is made of the NLL of the base model without gates, and "
+        r".*statistics holds none; set collect\.base_nll to true, or take quality, ",
     ):
-        made.score("perplexity", by_hand)
+        made.run(folders, made.params(score="perplexity"))
 
 
 def test_perplexity_stays_finite(write, made):
@@ -166,16 +168,25 @@ def test_softmax_of_large_values_does_not_overflow():
     np.testing.assert_allclose(weights, [0.25, 0.75, 1.0])
 
 
-def test_every_score_walks_and_leaves_short_samples_out(write, made):
+def test_every_score_walks_and_leaves_short_samples_out(write, made, tmp_path):
     samples = made.random_samples(40)
-    statistics = open_statistics(write(samples).statistics)
+    rng = np.random.default_rng(1)
+    routers = {name: lists(rng.random((40, 3 * 4))) for name in ("router_probs", "router_logits")}
+    nothing = [None if not sample.nll else 1.0 for sample in samples]
+    first = {name: pa.array(nothing, pa.float32()) for name in ("nll_first_answer", "nll_first_answer_alone")}
+    folders = write(samples, columns=routers | first | {"base_nll_answer": pa.array(nothing, pa.float32())}, experts=4)
+    statistics = open_statistics(folders.statistics)
+    (tmp_path / "own.csv").write_text("".join(["id,score\n", *(f"{s.key},1\n" for s in samples if s.nll)]))
+    parts = [{"score": "quality"}, {"score": "length", "weight": 2.0, "order": "lowest"}]
+    own = {"path": str(tmp_path / "own.csv"), "id_column": "id", "score_column": "score"}
     gradable = [bool(sample.nll) for sample in samples]
     assert set(SCORES) == set(get_args(SelectParams.model_fields["score"].annotation))
     assert set(SCORES) > GATE_SCORES
     for alpha in (1.0, 0.5):
         for name in SCORES:
-            values = made.score(name, statistics, alpha=alpha)
-            assert np.isfinite(values).tolist() == gradable, name
+            values = made.score(name, statistics, alpha=alpha, combine=parts, external=own)
+            expected = [True] * 40 if name in ("expert_logits", "trash_mass") else gradable
+            assert np.isfinite(values).tolist() == expected, name
 
 
 def test_a_sample_that_is_not_finite_is_left_out_and_spoils_no_other(write, made):

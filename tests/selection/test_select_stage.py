@@ -39,7 +39,14 @@ def test_the_stage_writes_its_files(scored, made, tmp_path, monkeypatch):
     assert written == {
         "data/selected": ["README.md", "scores.parquet", "selected.jsonl"],
         "metrics": ["select.json"],
-        "plots/select": ["clusters.csv", "labels.csv", "score_histogram.csv", "sources.csv"],
+        "plots/select": [
+            "clusters.csv",
+            "elbow.csv",
+            "labels.csv",
+            "projection.csv",
+            "score_histogram.csv",
+            "sources.csv",
+        ],
     }
     assert json.loads((tmp_path / "metrics/select.json").read_text())["selected"] == 2
 

@@ -107,7 +107,7 @@ def test_without_gates(write, made, changes):
 
 
 def test_a_gate_score_without_gates_is_refused(write, made):
-    with pytest.raises(UserError, match=r"select\.score: got quality, .* has no gates; takes length, perplexity"):
+    with pytest.raises(UserError, match=r"quality gates, and .*statistics holds none; take .*perplexity"):
         made.run(write(made.random_samples(10), gated=False), made.params())
 
 

@@ -31,9 +31,14 @@ def start_token(tokenizer: PreTrainedTokenizerBase) -> int:
 
 def answers_alone(encoded: Encoded, start: int) -> list[torch.Tensor]:
     """The assistant's turns of a sample as texts of their own, int64 [1 + T] each."""
-    edges = np.flatnonzero(np.diff(encoded.answer, prepend=False, append=False))
-    turns = [encoded.input_ids[first:stop] for first, stop in zip(edges[::2], edges[1::2], strict=True)]
+    turns = [encoded.input_ids[first:stop] for first, stop in answer_turns(encoded)]
     return [torch.from_numpy(np.concatenate([[start], turn]).astype(np.int64)) for turn in turns]
+
+
+def answer_turns(encoded: Encoded) -> list[tuple[int, int]]:
+    """Where each of the assistant's turns begins and ends among the tokens of a sample."""
+    edges = np.flatnonzero(np.diff(encoded.answer, prepend=False, append=False)).tolist()
+    return list(zip(edges[::2], edges[1::2], strict=True))
 
 
 def score_answers_alone(engine: Engine, samples: Sequence[Encoded], start: int) -> list[np.ndarray]:

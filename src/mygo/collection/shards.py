@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
+from mygo.collection.answers_alone import answer_turns
 from mygo.data.encoding import Encoded
 from mygo.scoring.engine import Engine, ScoredRow
 from mygo.workdir import sync_rename
@@ -70,6 +71,7 @@ def shard_table(
             if getattr(scored[0][1], field) is not None:
                 columns[name] = _fixed_size_lists(_scatter(scored, field, len(lengths)))
     if alone is not None:
+        columns |= _first_answers(encoded, base or rows, alone)
         columns["nll_answer_alone"] = pa.array([float(nll.mean()) if len(nll) else None for nll in alone], pa.float32())
     if tokens:
         columns |= _token_columns(rows, lengths)
@@ -77,6 +79,24 @@ def shard_table(
     if tokens and alone is not None:
         columns["token_nll_answer_alone"] = pa.array([nll.tobytes() for nll in alone], pa.binary())
     return pa.table(columns)
+
+
+def _first_answers(
+    encoded: Sequence[Encoded], rows: Sequence[ScoredRow], alone: Sequence[np.ndarray]
+) -> dict[str, pa.Array]:
+    """Mean NLL of each sample's first answer, with its instruction and without, over the same tokens: what IFD divides.
+    Null without an answer.
+    """
+    means: dict[str, list[float | None]] = {
+        name: [None] * len(encoded) for name in ("nll_first_answer", "nll_first_answer_alone")
+    }
+    for members, row in rows:
+        of_samples = row.one_by_one([len(encoded[i].input_ids) for i in members])
+        for i, sample in zip(members, of_samples, strict=True):
+            for first, stop in answer_turns(encoded[i])[:1]:
+                means["nll_first_answer"][i] = float(sample.nll_M[first - 1 : stop - 1].mean())
+                means["nll_first_answer_alone"][i] = float(alone[i][: stop - first].mean())
+    return {name: pa.array(values, pa.float32()) for name, values in means.items()}
 
 
 def _scatter(rows: Sequence[ScoredRow], field: str, total: int) -> np.ndarray:

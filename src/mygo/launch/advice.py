@@ -36,7 +36,12 @@ def _loss_that_is_not_read(params: Params) -> list[str]:
 def _gates_of_a_hub_model(params: Params, root: Path) -> list[str]:
     """Of a folder it is known whether it has gates (mygo.launch.grading)."""
     model, select = params.collect.base_model, params.select
-    if model is None or is_folder(model, root) or select.score not in GATE_SCORES or select.strategy not in BY_SCORE:
+    if (
+        model is None
+        or is_folder(model, root)
+        or not GATE_SCORES & set(select.scores())
+        or select.strategy not in BY_SCORE
+    ):
         return []
     return [
         f"select.score is {select.score}, a score of gates, and collect.base_model is {shown(model)}: unless that is a "

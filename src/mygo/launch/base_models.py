@@ -42,6 +42,15 @@ def what_grades(params: Params, root: Path) -> Family | Literal["plain"] | None:
     return None if config is None else family_of(config) or "plain"
 
 
+def has_routers(model: str, root: Path) -> bool | None:
+    """Whether a base model is a mixture of experts; `None` where that cannot be known before it is loaded."""
+    config = _config_of(model, root) if is_folder(model, root) else None
+    if config is None:
+        return None
+    kind = config["model_type"]
+    return "moe" in kind or kind == "mixtral"
+
+
 def of_the_mini_world(path: Path, root: Path) -> bool:
     """Whether a model lies where prepare puts the mini world's, there or not."""
     return path.is_relative_to((root / BASE_FOLDER).resolve())

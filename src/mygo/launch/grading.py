@@ -1,13 +1,14 @@
 """What `select` asks of the statistics against what `collect` is told to record."""
 
 from pathlib import Path
-from typing import get_args
+from typing import Literal
 
-from mygo.errors import UserError
-from mygo.launch.base_models import what_grades
+from mygo.errors import UserError, shown
+from mygo.launch.base_models import has_routers, what_grades
 from mygo.params import CollectParams, Params, SelectParams
-from mygo.params.choices import ALPHA_SCORES, BY_SCORE, GATE_SCORES, ScoreName
+from mygo.params.choices import ALPHA_SCORES, Family, Need
 from mygo.params.families import RECORDS
+from mygo.params.needs import check_needs
 
 
 def check_grading(params: Params, root: Path) -> None:
@@ -17,22 +18,42 @@ def check_grading(params: Params, root: Path) -> None:
     """
     collect, select = params.collect, params.select
     _check_checkpoint(collect, params.warmup.epochs)
+    _check_file(select, root)
     grader = what_grades(params, root)
     if grader is None:
         return
     if grader != "plain" and collect.base_model is not None:
         _check_selector_as_base(collect)
-    if grader != "plain":
-        _check_perplexity(collect, select)
-    if grader != "plain" and "gates" in RECORDS[grader]:
+    held = will_hold(params, grader, root)
+    if "gates" in held:
         _check_alpha(collect, select)
-    elif select.score in GATE_SCORES and select.strategy in BY_SCORE:
-        others = ", ".join(sorted(set(get_args(ScoreName)) - GATE_SCORES))
-        raise UserError(f"select.score: got {select.score}, but {_named(collect, grader)} has no gates; takes {others}")
+    what = "null" if collect.base_model is None else collect.base_model
+    check_needs(select, held, f"what collect records with collect.base_model={what}")
 
 
-def _named(collect: CollectParams, grader: str) -> str:
-    return f"convert.family={grader}" if collect.base_model is None else f"collect.base_model={collect.base_model}"
+def will_hold(params: Params, grader: Family | Literal["plain"], root: Path) -> frozenset[Need]:
+    """What scores can be made of in the statistics that collect will write. Routers are taken to be there where it is
+    not known what a selector's base has: select says so then.
+    """
+    collect = params.collect
+    recorded: frozenset[str] = frozenset() if grader == "plain" else RECORDS[grader]
+    base = collect.base_model if grader == "plain" else params.convert.base_model
+    there: dict[Need, bool] = {
+        "gates": "gates" in recorded,
+        "routers": "routers" in recorded or base is None or has_routers(base, root) is not False,
+        "trash_experts": "trash_experts" in recorded,
+        "base_nll": grader == "plain" or collect.base_nll,
+        "answers_alone": collect.answer_alone,
+    }
+    return frozenset(need for need, is_there in there.items() if is_there)
+
+
+def _check_file(select: SelectParams, root: Path) -> None:
+    path = select.external.path
+    if "external" in select.scores() and path is not None and not (root / path).is_file():
+        raise UserError(
+            f"select.external.path: got {shown(path)}; takes a file that is there (CSV, TSV, JSONL, Parquet)"
+        )
 
 
 def _check_checkpoint(collect: CollectParams, epochs: int) -> None:
@@ -52,16 +73,8 @@ def _check_selector_as_base(collect: CollectParams) -> None:
             )
 
 
-def _check_perplexity(collect: CollectParams, select: SelectParams) -> None:
-    if select.score == "perplexity" and not collect.base_nll:
-        raise UserError(
-            "select.score: perplexity is that of the base model, and with collect.base_nll=false collect records that "
-            "of the pass with gates only; set collect.base_nll to true"
-        )
-
-
 def _check_alpha(collect: CollectParams, select: SelectParams) -> None:
-    if select.score in ALPHA_SCORES and select.alpha not in (0.0, 1.0) and not collect.tokens:
+    if ALPHA_SCORES & set(select.scores()) and select.alpha not in (0.0, 1.0) and not collect.tokens:
         raise UserError(
             f"select.alpha: got {select.alpha}, which needs the token level; set collect.tokens to true, or take 0 or 1"
         )

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from mygo.errors import UserError
 from mygo.launch.base_models import check_base_models
+from mygo.launch.clustering import check_clustering
 from mygo.launch.config import LaunchConfig, read_launch_config
 from mygo.launch.devices import accelerators
 from mygo.launch.grading import check_grading
@@ -24,6 +25,7 @@ def preflight(params: Params, root: Path) -> LaunchConfig:
     check_sources(params.prepare, root)
     check_base_models(params, root)
     check_grading(params, root)
+    check_clustering(params.select)
     _check_modules(params, root)
     config = read_launch_config(params.launch.accelerate_config)
     _check_processes(params, config)

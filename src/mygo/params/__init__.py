@@ -4,9 +4,12 @@ from mygo.params.batches import micro_batches
 from mygo.params.loading import check_params, load_params
 from mygo.params.schema import (
     BenchmarkParams,
+    ClusteringParams,
     CollectParams,
+    CombinedScore,
     ConvertParams,
     EvalParams,
+    ExternalParams,
     FinetuneParams,
     HubBenchmark,
     HubDataset,
@@ -17,15 +20,19 @@ from mygo.params.schema import (
     PrepareParams,
     QualityLossParams,
     SelectParams,
+    SourceShare,
     TrainingParams,
     WarmupParams,
 )
 
 __all__ = [
     "BenchmarkParams",
+    "ClusteringParams",
     "CollectParams",
+    "CombinedScore",
     "ConvertParams",
     "EvalParams",
+    "ExternalParams",
     "FinetuneParams",
     "HubBenchmark",
     "HubDataset",
@@ -36,6 +43,7 @@ __all__ = [
     "PrepareParams",
     "QualityLossParams",
     "SelectParams",
+    "SourceShare",
     "TrainingParams",
     "WarmupParams",
     "check_params",

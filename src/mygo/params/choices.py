@@ -14,20 +14,72 @@ DEFAULT_QUALITY_LOSS: QualityLossType = "sigmoid"
 ObjectiveName = Literal["published"]
 Averaging = Literal["sample_wise", "token_wise"]
 Predict = Literal["assistant", "full"]
-ScoreName = Literal["quality", "weighted", "normalized", "raw", "perplexity", "length"]
+ScoreName = Literal[
+    "quality",
+    "weighted",
+    "normalized",
+    "raw",
+    "expert_logits",
+    "trash_mass",
+    "perplexity",
+    "answer_nll",
+    "ifd",
+    "length",
+    "random",
+    "external",
+    "combine",
+]
 Order = Literal["highest", "lowest", "middle"]
 Tokens = Literal["all", "answer"]
-StrategyName = Literal["top", "cluster_round_robin", "random", "full"]
-BY_SCORE = frozenset({"top", "cluster_round_robin"})  # strategies that a score decides
-Need = Literal["gates", "base_nll", "length"]  # what a score is made of
+OverTokens = Literal["mean", "sum"]
+CombineBy = Literal["ranks", "z_scores"]
+StrategyName = Literal[
+    "top",
+    "cluster_round_robin",
+    "random",
+    "random_balanced",
+    "full",
+    "threshold",
+    "facility_location",
+    "k_center",
+]
+ClusterMethod = Literal["kmeans", "hdbscan", "spectral", "gaussian_mixture"]
+ClusterFeatures = Literal["auto", "router_probs", "router_logits", "hidden_mean", "gate_profile", "text"]
+ClusterMetric = Literal["euclidean", "manhattan", "cosine"]  # of HDBSCAN, between rows of length 1
+ClusterBackend = Literal["cpu", "torch", "cuml", "auto"]
+BACKEND_OF: dict[ClusterBackend, ClusterMethod] = {"torch": "kmeans", "cuml": "hdbscan"}  # what a GPU library does
+Projection = Literal["pca", "umap", "none"]
+BY_SCORE = frozenset({"top", "cluster_round_robin", "threshold"})  # strategies that a score decides
+BY_CHANCE = frozenset({"random", "random_balanced"})
+WITHOUT_BUDGET = frozenset({"full", "threshold"})  # they keep all that qualifies, whatever the budget
+Need = Literal[
+    "gates",  # what a score is made of: logits of quality gates
+    "routers",  # mean probabilities and logits of routers
+    "trash_experts",  # a router's probability on trash experts of its own
+    "base_nll",  # NLL of the base without gates
+    "answers_alone",  # the base's NLL of answers without their instructions
+    "hidden_states",
+    "text",
+    "reference",
+    "file",
+    "length",
+]
 NEEDS: dict[ScoreName, frozenset[Need]] = {
     "quality": frozenset({"gates"}),
     "weighted": frozenset({"gates"}),
     "normalized": frozenset({"gates"}),
     "raw": frozenset({"gates"}),
+    "expert_logits": frozenset({"routers"}),
+    "trash_mass": frozenset({"routers"}),
     "perplexity": frozenset({"base_nll"}),
+    "answer_nll": frozenset({"base_nll"}),
+    "ifd": frozenset({"answers_alone"}),
     "length": frozenset({"length"}),
+    "random": frozenset({"length"}),
+    "external": frozenset({"file"}),
+    "combine": frozenset(),  # what its parts need
 }
+ANSWER_SCORES = frozenset({"answer_nll", "ifd"})  # scores that a sample without an answer cannot have
 GATE_SCORES = frozenset(name for name, needs in NEEDS.items() if "gates" in needs)  # scores that are taken of gates
 ALPHA_SCORES = frozenset({"quality", "weighted"})  # those of them that select.alpha weighs
 MINI_BASE_MODELS = ("olmoe", "qwen3")  # what prepare pretrains for the mini world below data/base, by `model_type`

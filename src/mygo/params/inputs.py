@@ -17,12 +17,14 @@ from mygo.errors import UserError
 BASE_FOLDER = "data/base"
 TRASH_EXPERTS = "src/mygo/models/trash.py"
 QUALITY_LOSSES = "src/mygo/models/losses.py"
+EXTERNAL = "src/mygo/selection/scores/external.py"
 MADE = ("data/selector", "data/warmed")  # models that stages make
 WATCHED = {"convert": (), "collect": MADE, "finetune": ()}  # models that are deps anyway
 KEYS = {
     **{stage: f"{stage}.base_model" for stage in WATCHED},
     "trash_expert": "convert.trash_expert_module",
     "quality_loss": "warmup.quality_loss.function",
+    "external": "select.external.path",
 }
 
 
@@ -33,6 +35,8 @@ def input_of(name: str, params: Mapping[str, Any], root: Path) -> str:
         return model_folder(value, root, WATCHED[name])
     if name == "trash_expert":
         return source_file(value, root) or TRASH_EXPERTS
+    if name == "external":
+        return value if value is not None and (root / value).is_file() else EXTERNAL
     file = source_file(value, root)
     # One file may define both, and DVC refuses to name it twice in one stage.
     return file if file and file != input_of("trash_expert", params, root) else QUALITY_LOSSES

@@ -64,7 +64,7 @@ def _location(error: ErrorDetails) -> list[int | str]:
     kept: list[int | str] = []
     section: Any = Params
     for part in error["loc"]:
-        if _is_section(section) or isinstance(part, int):
+        if _is_section(section) or isinstance(part, int) or get_origin(section) is dict:
             kept.append(part)
             section = _below(section, part)
     return kept
@@ -75,13 +75,17 @@ def _is_section(annotation: Any) -> bool:
 
 
 def _below(annotation: Any, part: int | str) -> Any:
-    """What a key of a section, or an entry of a list, may hold; `None` where there is no such key."""
+    """What a key of a section, or an entry of a list or a dict, may hold; `None` where there is no such key."""
     if not _is_section(annotation):
-        return next(iter(get_args(annotation)), None)
+        return next(reversed(get_args(annotation)), None)
     if part not in annotation.model_fields:
         return None
     inner = annotation.model_fields[part].annotation
-    return next((arg for arg in get_args(inner) if _is_section(arg)), inner) if get_origin(inner) is not list else inner
+    return (
+        next((arg for arg in get_args(inner) if _is_section(arg)), inner)
+        if get_origin(inner) not in (list, dict)
+        else inner
+    )
 
 
 def _known_keys(location: list[int | str]) -> str:

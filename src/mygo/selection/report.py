@@ -12,11 +12,13 @@ import pyarrow as pa
 
 from mygo.data.labels import label_text
 from mygo.selection.agreement import auc, wilson
+from mygo.selection.strategies import NO_CLUSTER, NOISE
 
 logger = logging.getLogger(__name__)
 
 BINS = 40
 Row = dict[str, Any]
+LAST = {"(noise)": 1, "(none)": 2}  # of the clusters, in this order
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class Outcome:
     n_tokens_N: np.ndarray
     score_N: np.ndarray
     preference_N: np.ndarray  # higher is what select.order asks for; NaN where a sample cannot be kept
-    cluster_N: np.ndarray  # -1: in none
+    cluster_N: np.ndarray  # -1: noise, -2: not clustered
     selected_N: np.ndarray
     budget: int
 
@@ -167,6 +169,26 @@ def source_rows(outcome: Outcome) -> list[Row]:
 
 def cluster_rows(outcome: Outcome) -> list[Row]:
     """Rows of `clusters.csv`, by the clusters' numbers; without clusters all samples are in none."""
-    named_N = np.where(outcome.cluster_N < 0, "(none)", outcome.cluster_N.astype(str)).astype(object)
+    named_N = outcome.cluster_N.astype(str).astype(object)
+    named_N[outcome.cluster_N == NOISE] = "(noise)"
+    named_N[outcome.cluster_N == NO_CLUSTER] = "(none)"
     rows = [{"cluster": name} | counts for name, counts in counts_by(named_N, outcome.selected_N).items()]
-    return sorted(rows, key=lambda row: (row["cluster"] == "(none)", row["cluster"].zfill(20)))
+    return sorted(rows, key=lambda row: (LAST.get(row["cluster"], 0), row["cluster"].zfill(20)))
+
+
+def projection_rows(drawn: list[Row], outcome: Outcome) -> list[Row]:
+    """Rows of `projection.csv`: those that a clustering drew, with what became of them; `cluster` is numbered as in
+    `clusters.csv`. One empty row where nothing was drawn.
+    """
+    if drawn[0]["row"] is None:
+        return [dict.fromkeys(("x", "y", "cluster", "kept", "score"))]
+    return [
+        {
+            "x": point["x"],
+            "y": point["y"],
+            "cluster": int(outcome.cluster_N[point["row"]]),
+            "kept": bool(outcome.selected_N[point["row"]]),
+            "score": None if np.isnan(score := outcome.score_N[point["row"]]) else score,
+        }
+        for point in drawn
+    ]

@@ -20,7 +20,13 @@ from mygo.errors import UserError, shown
 
 VALUES_PER_BATCH = 2**19  # gate values (layers x tokens) that are in memory at once
 AGAIN = "run collect again"
-FEATURES = ("router_probs", "hidden_mean")  # what samples are clustered by: MoE families, dense families
+FEATURES = ("router_probs", "base_hidden_mean", "hidden_mean")  # what samples are clustered by, the first recorded
+CLUSTERED_BY = {  # columns that a choice of select.clustering.features is made of
+    "router_probs": ("router_probs",),
+    "router_logits": ("router_logits",),
+    "hidden_mean": ("base_hidden_mean", "hidden_mean"),
+    "gate_profile": ("gate_mean",),
+}
 
 
 class ShardEntry(BaseModel):
@@ -83,14 +89,19 @@ class Statistics:
         ]
         return np.concatenate(chunks)
 
-    def features(self, rows: np.ndarray) -> np.ndarray:
-        """Features of some samples (their places in the pool, ascending) as float32 [rows, D]: mean router
-        probabilities of each layer and expert, or the mean last hidden state of dense families (DESIGN section 6). Held
-        once, plus one shard.
+    def lists(self, column: str, width: int) -> np.ndarray:
+        """A column of lists of `width` numbers as float32 [N, width], NaN where the list is null."""
+        why = f"the manifest asks for lists of {width}"
+        return np.concatenate([self._lists(shard, column, width, why) for shard in self.manifest.shards])
 
-        Raises `UserError` if collect recorded neither, or not of all these samples.
+    def features(self, rows: np.ndarray, names: Sequence[str] = FEATURES) -> np.ndarray:
+        """Features of some samples (their places in the pool, ascending) as float32 [rows, D]: the first of these
+        columns that collect recorded. By default mean router probabilities of each layer and expert, or the mean last
+        hidden state of dense families (DESIGN section 6). Held once, plus one shard.
+
+        Raises `UserError` if collect recorded none of them, or not of all these samples.
         """
-        column, width = self._feature_column()
+        column, width = self._feature_column(names)
         x_RD = np.empty((len(rows), width), dtype=np.float32)
         first_row = done = 0
         for shard in self.manifest.shards:
@@ -141,16 +152,21 @@ class Statistics:
                     f"{AGAIN}"
                 )
 
-    def _feature_column(self) -> tuple[str, int]:
+    def _feature_column(self, names: Sequence[str]) -> tuple[str, int]:
         with self._open(self.manifest.shards[0]) as file:
             schema = file.schema_arrow
-        for name in FEATURES:
+        for name in names:
             if name in schema.names and pa.types.is_fixed_size_list(schema.field(name).type):
                 return name, schema.field(name).type.list_size
         raise UserError(
-            f"select.clusters: {self.folder} holds no features of samples ({' or '.join(FEATURES)}), so they "
-            "cannot be clustered; takes null"
+            f"select.clusters: {self.folder} holds no features of samples ({', '.join(names)}), so they cannot be "
+            f"clustered by them; takes null, or other select.clustering.features: {self._other_features(schema)}"
         )
+
+    @staticmethod
+    def _other_features(schema: pa.Schema) -> str:
+        here = [choice for choice, names in CLUSTERED_BY.items() if any(name in schema.names for name in names)]
+        return ", ".join([*here, "text"])
 
     def _lists(self, shard: ShardEntry, column: str, width: int, why: str) -> np.ndarray:
         """A shard's column of lists of `width` numbers as float32 [rows, width], NaN where the list is null."""

@@ -6,19 +6,23 @@ from typing import Annotated
 
 from pydantic import Field
 
+from mygo.params.schema.clustering import ClusteringParams
 from mygo.params.schema.collect import CollectParams
 from mygo.params.schema.convert import ConvertParams
 from mygo.params.schema.evaluation import EvalParams
 from mygo.params.schema.fields import Count, Place, Section
 from mygo.params.schema.prepare import BenchmarkParams, HubBenchmark, HubDataset, MiniWorldParams, PrepareParams
-from mygo.params.schema.select import SelectParams
+from mygo.params.schema.select import CombinedScore, ExternalParams, SelectParams, SourceShare
 from mygo.params.schema.training import FinetuneParams, LoraParams, QualityLossParams, TrainingParams, WarmupParams
 
 __all__ = [
     "BenchmarkParams",
+    "ClusteringParams",
     "CollectParams",
+    "CombinedScore",
     "ConvertParams",
     "EvalParams",
+    "ExternalParams",
     "FinetuneParams",
     "HubBenchmark",
     "HubDataset",
@@ -30,6 +34,7 @@ __all__ = [
     "PrepareParams",
     "QualityLossParams",
     "SelectParams",
+    "SourceShare",
     "TrainingParams",
     "WarmupParams",
 ]
@@ -48,6 +53,7 @@ class InputsParams(Section):
     finetune: str
     trash_expert: str
     quality_loss: str
+    external: str
 
 
 class Params(Section):

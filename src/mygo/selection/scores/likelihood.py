@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from mygo.errors import UserError
 from mygo.selection.material import Material
 from mygo.selection.statistics import Statistics
 
@@ -17,16 +16,24 @@ def perplexity(material: Material) -> np.ndarray:
     return np.exp(np.minimum(base_nll(material.statistics), MAX_NLL))
 
 
-def base_nll(statistics: Statistics) -> np.ndarray:
-    """Mean NLL of each sample under the model without gates, nats [N]: the statistics' own where the model has none.
+def answer_nll(material: Material) -> np.ndarray:
+    """Mean NLL of the answers' tokens under the base model, nats; NaN where there is none."""
+    return base_nll(material.statistics, "nll_answer")
 
-    Raises `UserError` where gates are applied and collect did not record the base beside them.
+
+def ifd(material: Material) -> np.ndarray:
+    """Instruction-following difficulty: perplexity of the first answer with its instruction, over that without it.
+
+    Li et al. 2024 (arXiv 2308.12032), as Cherry_LLM's `put_ifd` code and Superfiltering (arXiv 2402.00530) have it:
+    ppl_out_condition / ppl_out_alone. (Its older code takes the ratio of the mean losses, which orders otherwise.) Both
+    are of the base and over the same tokens; `collection.answers_alone` says where they begin. The published code drops
+    samples of 1 or more, which their instruction does not help, and keeps the highest of the rest. Nothing is dropped
+    here: order highest takes those first, order middle is nearest to the median.
     """
-    if not statistics.manifest.selector:
-        return statistics.values("nll")
-    if not statistics.has("base_nll"):
-        raise UserError(
-            f"select.score: perplexity is that of the base model, and {statistics.folder} holds that of the pass with "
-            "gates only; set collect.base_nll to true and run collect again"
-        )
-    return statistics.values("base_nll")
+    statistics = material.statistics
+    return np.exp(statistics.values("nll_first_answer") - statistics.values("nll_first_answer_alone"))
+
+
+def base_nll(statistics: Statistics, column: str = "nll") -> np.ndarray:
+    """Mean NLL of each sample under the model without gates, nats [N]: the statistics' own where the model has none."""
+    return statistics.values(f"base_{column}" if statistics.manifest.selector else column)

@@ -6,12 +6,17 @@ R rows, D features, K clusters, B rows of a chunk, P rows that the start is draw
 import logging
 import math
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
+
+from mygo.params import ClusteringParams
+from mygo.selection.material import stream
 
 logger = logging.getLogger(__name__)
 
 MAX_ITERATIONS = 100
+GAIN = 1e-5  # what an iteration must add to the mean cosine, as a share of it, for another one to follow
 CHUNK_VALUES = 2**19  # similarities (rows x clusters) in memory at once
 CHUNK_ROWS = 4096  # rows that are summed in float32 before they are added to a total in float64
 START_ROWS = (
@@ -22,12 +27,55 @@ START_ROWS = (
 @dataclass(frozen=True)
 class Clusters:
     """`label_R`: int32, 0..K-1, no cluster is empty. `centre_KD`: float32, the mean direction of each cluster, of
-    length 1.
+    length 1. `objective`: mean cosine of the rows to the centres that they were given to.
     """
 
     label_R: np.ndarray
     centre_KD: np.ndarray
     iterations: int
+    objective: float
+
+
+class Rows(Protocol):
+    """What is done with all rows: on the host here, on a GPU in `on_gpu`."""
+
+    def closest(self, centre_KD: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The closest centre of each row (int32) and the cosine to it (float32)."""
+        ...
+
+    def total(self, label_R: np.ndarray, rows: np.ndarray, k: int) -> np.ndarray:
+        """For each cluster the sum of those of its members that are among `rows`, float64 [K, D]."""
+        ...
+
+
+class RowsOnHost:
+    """With numpy, a chunk at a time."""
+
+    def __init__(self, x_RD: np.ndarray) -> None:
+        self.x_RD = x_RD
+
+    def closest(self, centre_KD: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return closest_rows(self.x_RD, centre_KD)
+
+    def total(self, label_R: np.ndarray, rows: np.ndarray, k: int) -> np.ndarray:
+        return totals(self.x_RD, label_R, rows, k)
+
+
+def kmeans(x_RD: np.ndarray, k: int, params: ClusteringParams, seed: int) -> np.ndarray:
+    """Labels of float32 rows of length 1, on the device that `backend` names."""
+    found = spherical_kmeans(x_RD, k, stream(seed, "clusters"), params.max_iters, on=_rows(x_RD, params.backend))
+    logger.info("%s", f"{len(x_RD):,} samples in {k:,} clusters after {found.iterations} iterations of k-means")
+    return found.label_R
+
+
+def _rows(x_RD: np.ndarray, backend: str) -> Rows:
+    if backend in ("torch", "auto"):
+        from mygo.selection.clustering.on_gpu import RowsOnDevice, device_of
+
+        device = device_of(backend)
+        if device is not None:
+            return RowsOnDevice(x_RD, device)
+    return RowsOnHost(x_RD)
 
 
 def normalise(x_RD: np.ndarray) -> np.ndarray:
@@ -38,36 +86,40 @@ def normalise(x_RD: np.ndarray) -> np.ndarray:
 
 
 def spherical_kmeans(
-    x_RD: np.ndarray, k: int, rng: np.random.Generator, max_iterations: int = MAX_ITERATIONS
+    x_RD: np.ndarray,
+    k: int,
+    rng: np.random.Generator,
+    max_iterations: int = MAX_ITERATIONS,
+    gain: float = GAIN,
+    on: Rows | None = None,
 ) -> Clusters:
-    """Cluster float32 rows of length 1 by cosine similarity until no row changes its cluster, or `max_iterations` are
-    done. Takes 1 <= k <= R.
+    """Cluster float32 rows of length 1 by cosine similarity until an iteration raises the mean cosine of rows to their
+    centres by less than the share `gain` of it (0: until no row changes its cluster), or `max_iterations` are done.
+    Takes 1 <= k <= R.
 
     Maximises sum_r x_r . c_{label(r)} over labels and centres c of length 1, as Dhillon & Modha (2001), "Concept
     decompositions for large sparse text data using clustering". Ours: a start by greedy k-means++ on a draw of the
     rows, and no empty clusters.
     """
-    centre_KD = _start(x_RD, k, rng)
+    rows = RowsOnHost(x_RD) if on is None else on
+    centre_KD = start_centres(x_RD, k, rng)
     label_R = np.full(len(x_RD), -1, dtype=np.int32)
     total_KD = np.zeros(centre_KD.shape)
-    iteration = 0
-    moved = np.arange(len(x_RD))
-    while len(moved) and iteration < max_iterations:
-        closest_R, similarity_R = _assign(x_RD, centre_KD)
+    iteration, reached, moving = 0, -np.inf, True
+    while moving and iteration < max_iterations:
+        closest_R, similarity_R = rows.closest(centre_KD)
         _fill_empty(closest_R, similarity_R, k)
+        before, reached = reached, float(similarity_R.mean(dtype=np.float64))
         moved = np.flatnonzero(closest_R != label_R)
-        total_KD = _updated(total_KD, x_RD, label_R, closest_R, moved)
+        total_KD = _updated(total_KD, rows, label_R, closest_R, moved)
         centre_KD, label_R, iteration = normalise(total_KD.astype(np.float32)), closest_R, iteration + 1
-    if len(moved):
-        logger.info(
-            "%s",
-            f"k-means: {len(moved):,} of {len(x_RD):,} samples still changed their cluster in iteration "
-            f"{iteration}, the last one",
-        )
-    return Clusters(label_R, centre_KD, iteration)
+        moving = len(moved) > 0 and (gain == 0 or reached - before > gain * abs(reached))
+    if moving and iteration:
+        logger.info("%s", f"k-means still gained in iteration {iteration}, the last one; select.clustering.max_iters")
+    return Clusters(label_R, centre_KD, iteration, reached)
 
 
-def _start(x_RD: np.ndarray, k: int, rng: np.random.Generator) -> np.ndarray:
+def start_centres(x_RD: np.ndarray, k: int, rng: np.random.Generator) -> np.ndarray:
     """Greedy k-means++ (Arthur & Vassilvitskii 2007) on a draw of P rows: of T rows drawn by their distance to the
     centres so far, the best one is next.
 
@@ -93,7 +145,7 @@ def _gaps(drawn_PD: np.ndarray, rows: np.ndarray | list[int]) -> np.ndarray:
     return np.maximum(1 - drawn_PD[rows] @ drawn_PD.T, 0)
 
 
-def _assign(x_RD: np.ndarray, centre_KD: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def closest_rows(x_RD: np.ndarray, centre_KD: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The closest centre of each row (the first of equal ones) and the cosine to it, a chunk of rows at a time."""
     rows = max(1, CHUNK_VALUES // len(centre_KD))
     closest_R = np.empty(len(x_RD), dtype=np.int32)
@@ -117,19 +169,17 @@ def _fill_empty(closest_R: np.ndarray, similarity_R: np.ndarray, k: int) -> None
         closest_R[row] = cluster
 
 
-def _updated(
-    total_KD: np.ndarray, x_RD: np.ndarray, old_R: np.ndarray, new_R: np.ndarray, moved: np.ndarray
-) -> np.ndarray:
+def _updated(total_KD: np.ndarray, on: Rows, old_R: np.ndarray, new_R: np.ndarray, moved: np.ndarray) -> np.ndarray:
     """Sums of the rows of each cluster, float64: from the old sums and the rows that moved, or afresh where most
     have.
     """
     k = len(total_KD)
-    if 2 * len(moved) > len(x_RD):
-        return _totals(x_RD, new_R, np.arange(len(x_RD)), k)
-    return total_KD + _totals(x_RD, new_R, moved, k) - _totals(x_RD, old_R, moved, k)
+    if 2 * len(moved) > len(new_R):
+        return on.total(new_R, np.arange(len(new_R)), k)
+    return total_KD + on.total(new_R, moved, k) - on.total(old_R, moved, k)
 
 
-def _totals(x_RD: np.ndarray, label_R: np.ndarray, rows: np.ndarray, k: int) -> np.ndarray:
+def totals(x_RD: np.ndarray, label_R: np.ndarray, rows: np.ndarray, k: int) -> np.ndarray:
     """For each cluster the sum of those of its members that are among `rows`."""
     total_KD = np.zeros((k, x_RD.shape[1]))
     by_cluster = rows[np.argsort(label_R[rows], kind="stable")]
@@ -138,3 +188,14 @@ def _totals(x_RD: np.ndarray, label_R: np.ndarray, rows: np.ndarray, k: int) -> 
         for start in range(0, len(members), CHUNK_ROWS):
             total_KD[cluster] += x_RD[members[start : start + CHUNK_ROWS]].sum(axis=0)
     return total_KD
+
+
+def mean_directions(x_RD: np.ndarray, label_R: np.ndarray) -> np.ndarray:
+    """float32 [K, D], of length 1: what a row of a cluster 0..K-1 is on average."""
+    return normalise(totals(x_RD, label_R, np.arange(len(x_RD)), int(label_R.max()) + 1).astype(np.float32))
+
+
+def objective(x_RD: np.ndarray, label_R: np.ndarray) -> float:
+    """Mean cosine of rows of length 1 to the mean direction of their cluster: what spherical k-means maximises."""
+    total_KD = totals(x_RD, label_R, np.arange(len(x_RD)), int(label_R.max()) + 1)
+    return float(np.linalg.norm(total_KD, axis=1).sum() / len(x_RD))

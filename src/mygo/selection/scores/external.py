@@ -1,0 +1,10 @@
+"""A score from a file of the user's own, such as a reward model's or a judge's. N samples."""
+
+import numpy as np
+
+from mygo.selection.material import Material
+
+
+def external(material: Material) -> np.ndarray:
+    """The column `select.external.score_column` of the file `select.external.path`, joined by id."""
+    return material.external.score_N
