@@ -113,8 +113,6 @@ def test_every_group_has_the_promised_choices():
         "selector=qwen3_1_7b",
         "selector=mini_select_moe",
         "selector=mini_quality_gate",
-        "selector=mini_trash_can",
-        "selector=mini_stock_moe",
         "data=mini_world",
         "data=local",
         "data=less",

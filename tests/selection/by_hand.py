@@ -182,10 +182,7 @@ def write_folders(
         "fingerprint": {},
         "layers": len(samples[0].logits),
         "experts": 0,
-        "hidden": 8,
-        "records": ["gates"] if gated else [],
-        "selector": gated,
-        "router_layers": len(samples[0].logits),
+        **{"records": ["gates"] if gated else [], "selector": gated, "router_layers": len(samples[0].logits)},
         "tokens": tokens,
         "shards": shards,
     } | manifest
