@@ -109,7 +109,7 @@ def test_every_preset_is_valid(choice):
 
 def test_every_group_has_the_promised_choices():
     promised = {
-        "selector": "olmoe_1b_7b qwen3_1_7b mini_select_moe mini_quality_gate",
+        "selector": "olmoe_1b_7b qwen3_1_7b mini_select_moe mini_quality_gate mini_trash_can mini_stock_moe",
         "data": "mini_world local less openhermes",
         "target": "mini llama2_7b qwen2_5_1_5b qwen3_1_7b",
         "select": "quality random full perplexity length cluster_kmeans expert_logits trash_mass answer_nll ifd "
