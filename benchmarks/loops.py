@@ -14,7 +14,7 @@ from torch.nn.functional import cross_entropy, pad
 from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel
 
-from mygo.collection import attention, nll
+from mygo.scoring import attention, nll
 from mygo.scoring.cpu.experts import NAME as CPU_EXPERTS
 from mygo.scoring.engine import Engine
 from mygo.scoring.nll import TILE, tiled_nll

@@ -159,14 +159,11 @@ def test_a_family_is_made_of_its_own_base(root):
 @pytest.mark.parametrize("base_model", [None, WARMED])
 def test_a_family_without_gates_has_no_score_of_gates(root, family, base_model):
     given = {"convert__family": family, "collect__base_model": base_model, "collect__base_nll": base_model is None}
-    named = f"convert.family={family}" if base_model is None else f"collect.base_model={base_model}"
-    assert refused(root, **given).startswith(
-        f"select.score: got quality, which is made of quality gates, and what collect records with {named} holds none; "
-    )
-    preflight(params_with(root, **given, select__score="length"), root)
-    assert refused(root, **given | {"collect__base_nll": False}, select__score="perplexity").startswith(
-        "select.score: perplexity is that of the base model"
-    )
+    assert refused(root, **given).startswith("select.score: got quality, which is made of quality gates, and what ")
+    for score in ("length", "expert_logits"):
+        preflight(params_with(root, **given, select__score=score), root)
+    no_base = given | {"collect__base_nll": False}
+    assert refused(root, **no_base, select__score="perplexity").startswith("select.score: got perplexity, which is ")
 
 
 @pytest.mark.parametrize("section", ["convert", "collect", "finetune"])

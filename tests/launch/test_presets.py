@@ -23,7 +23,7 @@ def test_presets_fit_one_process_two_and_eight(selector, target, monkeypatch):
     for processes in (1, 2, 4, 8):
         launch = ["launch=ddp_cpu", f"launch.num_processes={processes}"]
         if selector in ("mini_trash_can", "mini_stock_moe"):
-            launch.append("select=perplexity")  # they have no gates
+            launch.append("select=trash_mass")  # they have no gates
         params = check_params(composed(f"selector={selector}", f"target={target}", *launch))
         if (selector, processes) == ("olmoe_1b_7b", 8):
             with pytest.raises(

@@ -139,9 +139,7 @@ def write_folders(
         "layers": len(samples[0].logits),
         "router_layers": len(samples[0].logits) if "experts" in manifest else 0,
         "experts": 0,
-        "hidden": 8,
-        "records": ["gates"] if gated else [],
-        "selector": gated,
+        **{"records": ["gates"] if gated else [], "selector": gated, "router_layers": len(samples[0].logits)},
         "tokens": tokens,
         "shards": shards,
     } | manifest
