@@ -51,7 +51,7 @@ def params_with(key: str | int, value: object) -> dict:
         (
             "select.ratoi",
             0.1,
-            "select.ratoi: unknown key; did you mean ratio? select takes alpha, clustering, clusters, ",
+            "select.ratoi: unknown key; did you mean ratio? select takes alpha, ceiling, clustering, ",
         ),
         ("collect.checkpoint", "first", "collect.checkpoint: got 'first'; takes a valid integer or 'last'"),
         ("warmup.micro_batch_size", 5, "warmup: batch_size 16 is not a multiple of micro_batch_size 5"),

@@ -63,7 +63,7 @@ def test_a_rejected_sample_has_a_reason_and_no_statistics_and_the_others_what_th
             assert (row["n_tokens"], row["truncated"], row["rejected"]) == (0, False, REASON)
             assert {row[name] for name in TOKEN_COLUMNS} == {b""}
             means = [name for name in row if name.startswith(("nll", "base_nll", "gate_m", "gate_w", "router"))]
-            assert len(means) == 11
+            assert len(means) == 13
             assert {row[name] for name in means} == {None}
         else:
             assert row["rejected"] is None

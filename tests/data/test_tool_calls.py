@@ -16,6 +16,8 @@ from mygo.data.pool import iter_batches, write_pool
 from mygo.data.readers import read_rows
 from mygo.data.records import Rejected, RowError, from_records
 from mygo.data.sources import SourceFile, read_files
+from mygo.selection.choosing import Chosen
+from mygo.selection.grading import Graded
 from mygo.selection.output import scores_table, write_selection
 from tests.data.template_tokenizers import template_tokenizer
 
@@ -174,7 +176,9 @@ def test_from_file_to_a_reason_where_nothing_renders_calls(pool, name, reason):
 def test_the_selection_holds_real_calls_and_its_text_all_of_them(pool, tmp_path):
     keys = pa.Table.from_batches(iter_batches(pool, ["source_dataset", "source_index", "id", "label"], 10))
     ranked = np.arange(3)
-    scores = scores_table(keys, ranked, np.ones(3), ranked, np.full(3, -1), np.ones(3, bool), ["", "", ""])
+    none = np.full(3, -1)
+    chosen = Chosen(np.ones(3, bool), none, none, np.zeros(3, bool), 3, None)
+    scores = scores_table(keys, Graded(ranked, np.ones(3), np.ones(3), ranked), chosen, ["", "", ""])
     write_selection(tmp_path / "out", pool, scores, ranked)
     lines = [orjson.loads(line) for line in (tmp_path / "out" / "selected.jsonl").read_bytes().splitlines()]
     assert [line["messages"] for line in lines] == CONVERSATIONS

@@ -40,94 +40,6 @@ def refused(root, **changes):
     return str(error.value)
 
 
-def test_perplexity_needs_the_base(root):
-    given = {"select__score": "perplexity", "select__strategy": "random", "collect__base_nll": False}
-    for model in (None, WARMED):
-        assert refused(root, **given, collect__base_model=model) == (
-            "select.score: got perplexity, which is made of the NLL of the base model without gates, and what collect "
-            f"records with collect.base_model={model or 'null'} holds none; set collect.base_nll to true, or take "
-            "quality, weighted, normalized, raw, expert_logits, trash_mass, length, random, external, combine"
-        )
-    for model in ("data/base/qwen3", "qwen3", "gpt2"):
-        preflight(params_with(root, **given, collect__base_model=model), root)
-    preflight(params_with(root, **given | {"collect__base_nll": True}), root)
-
-
-def test_gate_scores_need_gates(root):
-    for model in ("data/base/qwen3", "qwen3"):
-        assert refused(root, collect__base_model=model) == (
-            "select.score: got quality, which is made of quality gates, and what collect records with "
-            f"collect.base_model={model} holds none; take perplexity, answer_nll, length, random, external, combine"
-        )
-        preflight(params_with(root, collect__base_model=model, select__strategy="random"), root)
-        preflight(params_with(root, collect__base_model=model, select__score="length"), root)
-    for model in ("data/selector", WARMED, "select_moe", "quality_gate_qwen3", "Some/Hub-Model"):
-        preflight(params_with(root, collect__base_model=model, collect__base_nll=False), root)
-
-
-def test_scores_need_what_the_selector_records(root):
-    for score, dense in (("expert_logits", "routers"), ("trash_mass", "routers")):
-        given = {"select__score": score}
-        preflight(params_with(root, **given), root)
-        family = {"convert__family": "quality_gate", "convert__base_model": "data/base/qwen3"}
-        assert f"got {score}, which is made of {dense}, and " in refused(root, **given, **family)
-    assert "set collect.answer_alone to true, or take quality" in refused(root, select__score="ifd")
-    preflight(params_with(root, select__score="ifd", collect__answer_alone=True), root)
-    parts = [{"score": "quality"}, {"score": "ifd"}]
-    combined = {"select__score": "combine", "select__combine": parts}
-    assert refused(root, **combined).startswith("select.combine: got ifd, which is made of the base's NLL of answers ")
-
-
-def test_a_file_of_scores_must_be_there(root):
-    given = {"select__score": "external", "select__external__path": "own.csv"}
-    assert refused(root, **given) == (
-        "select.external.path: got own.csv; takes a file that is there (CSV, TSV, JSONL, Parquet)"
-    )
-    (root / "own.csv").write_text("id,score\n")
-    preflight(params_with(root, **given), root)
-
-
-@pytest.mark.parametrize("model", ["data/selector", WARMED, "select_moe"])
-@pytest.mark.parametrize("key", ["base_nll", "answer_alone", "hidden_states"])
-def test_a_selector_named_as_base_model_has_no_base_beside_it(root, model, key):
-    given = {"collect__base_nll": False, "collect__base_model": model} | {f"collect__{key}": True}
-    assert refused(root, **given) == (
-        f"collect.{key}: got true with collect.base_model={model}, a selector, whose base is not known; takes false, "
-        "or collect.base_model null with an epoch in collect.checkpoint"
-    )
-    preflight(params_with(root, **given | UNGATED, select__score="length"), root)
-
-
-def test_a_score_towards_a_reference_set_needs_one(root):
-    given = {"select__score": "dsir", "prepare__reference__source": "none"}
-    assert refused(root, **given) == (
-        "select.score: dsir compares the pool with a reference set, and prepare.reference.source is none; set it to "
-        "benchmark, local or hub"
-    )
-    preflight(params_with(root, **given | {"prepare__reference__source": "benchmark"}), root)
-    assert refused(root, select__score="rds") == (
-        "select.score: rds compares hidden states of the base, and collect.hidden_states is false; set it to true, "
-        "with collect.base_nll"
-    )
-    preflight(params_with(root, select__score="rds", collect__hidden_states=True), root)
-
-
-def test_an_alpha_between_needs_tokens(root):
-    given = {"select__alpha": 0.5, "collect__tokens": False}
-    sentence = "select.alpha: got 0.5, which needs the token level; set collect.tokens to true, or take 0 or 1"
-    for score in ("quality", "weighted"):
-        assert refused(root, **given, select__score=score, select__strategy="random") == sentence
-    for changes in (
-        {"select__score": "normalized"},
-        {"select__score": "length"},
-        {"select__alpha": 0.0},
-        {"select__alpha": 1.0},
-        {"collect__tokens": True},
-        {"select__strategy": "full", **UNGATED},
-    ):
-        preflight(params_with(root, **given | changes), root)
-
-
 def test_a_checkpoint_is_an_epoch_that_the_warm_up_makes(root):
     for number in (3, 0, -1):
         assert refused(root, collect__checkpoint=number) == (
@@ -153,17 +65,6 @@ def test_a_family_is_made_of_its_own_base(root):
     )
     for model in ("qwen3", "data/base/qwen3", "data/base/olmoe"):
         preflight(params_with(root, convert__family="quality_gate", convert__base_model=model), root)
-
-
-@pytest.mark.parametrize("family", ["trash_can", "stock_moe"])
-@pytest.mark.parametrize("base_model", [None, WARMED])
-def test_a_family_without_gates_has_no_score_of_gates(root, family, base_model):
-    given = {"convert__family": family, "collect__base_model": base_model, "collect__base_nll": base_model is None}
-    assert refused(root, **given).startswith("select.score: got quality, which is made of quality gates, and what ")
-    for score in ("length", "expert_logits"):
-        preflight(params_with(root, **given, select__score=score), root)
-    no_base = given | {"collect__base_nll": False}
-    assert refused(root, **no_base, select__score="perplexity").startswith("select.score: got perplexity, which is ")
 
 
 @pytest.mark.parametrize("section", ["convert", "collect", "finetune"])

@@ -26,6 +26,7 @@ DEFAULTS: dict[str, Any] = {
     "count": None,
     "token_budget": None,
     "threshold": None,
+    "ceiling": None,
     "source_shares": {},
     "deduplicate": None,
     "clusters": None,

@@ -90,3 +90,18 @@ def test_duplicates_do_not_shrink_a_draw(write, made, strategy):
     samples = made.random_samples(60)
     result, _ = made.run(write(samples), made.params(strategy=strategy, count=1, deduplicate=0.9))
     assert (result.metrics["duplicates"], result.metrics["selected"]) == (result.metrics["graded"] - 1, 1)
+
+
+def test_a_ceiling_leaves_out_what_reaches_it(write, made):
+    """`raw` is 0.1 * the number: of 0.5 and above nothing is kept, by any strategy, and the scores stay."""
+    samples = [made.Sample("a", i, [1.0], np.full((1, 2), made.logit(0.1 * i))) for i in range(1, 9)]
+    for strategy in ("top", "random", "full"):
+        _, out = made.run(
+            write(samples, name=strategy), made.params(score="raw", strategy=strategy, ratio=0.5, ceiling=0.45)
+        )
+        table = pq.read_table(out / "scores.parquet")
+        assert sorted(row["source_index"] for row in made.read_jsonl(out / "selected.jsonl")) == [1, 2, 3, 4]
+        assert table["reason"].to_pylist()[4:] == ["above_ceiling"] * 4
+        assert table["score"].null_count == 0
+    with pytest.raises(UserError, match=r"^select\.ceiling: got 0\.05, and every sample's raw reaches it"):
+        made.run(write(samples, name="all"), made.params(score="raw", ceiling=0.05))

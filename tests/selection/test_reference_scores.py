@@ -14,9 +14,9 @@ from mygo.data.chat.plain import plain_text
 from mygo.data.pool import write_pool
 from mygo.data.records import Sample
 from mygo.errors import UserError
-from mygo.selection import run as module
 from mygo.selection.material import Material
 from mygo.selection.run import select
+from mygo.selection.scores import SCORES
 from mygo.selection.scores import reference as scores
 from mygo.selection.scores.reference import Ngrams, dsir, rds
 from mygo.selection.statistics import open_statistics
@@ -187,7 +187,7 @@ def test_a_selection_by_them(material, tmp_path, score):
     table = pq.read_table(tmp_path / "out/scores.parquet")
     found = {"dsir": dsir, "rds": rds}[score](replace(material, params=params))
     np.testing.assert_array_equal(table["score"].to_numpy(), found)
-    assert module.SCORES[score] is {"dsir": dsir, "rds": rds}[score]
+    assert SCORES[score] is {"dsir": dsir, "rds": rds}[score]
 
 
 def test_a_sample_of_the_reference_set_itself_is_nearest(tmp_path, material):

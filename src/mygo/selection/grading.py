@@ -35,14 +35,21 @@ def grade(material: Material, keys: pa.Table) -> Graded:
     recorded, params = material.statistics, material.params
     n_tokens_N = recorded.values("n_tokens")
     score_N = _score(material)
-    preference_N = _preference(score_N, n_tokens_N, params)
+    preference_N = np.where(above_ceiling(score_N, params), np.nan, _preference(score_N, n_tokens_N, params))
     ranked = rank_rows(preference_N, keys)
+    if not len(ranked) and above_ceiling(score_N, params).any():
+        raise UserError(f"select.ceiling: got {params.ceiling}, and every sample's {params.score} reaches it")
     if not len(ranked):
         raise UserError(
             f"{recorded.folder}: none of the {keys.num_rows:,} samples can be graded by {params.score}, so nothing can "
             "be selected"
         )
     return Graded(n_tokens_N, score_N, preference_N, ranked)
+
+
+def above_ceiling(score_N: np.ndarray, params: SelectParams) -> np.ndarray:
+    """Which samples `select.ceiling` leaves out, whatever the strategy: those of this score or more."""
+    return np.zeros(len(score_N), dtype=bool) if params.ceiling is None else score_N >= params.ceiling
 
 
 def held(material: Material) -> frozenset[Need]:

@@ -4,7 +4,7 @@ import numpy as np
 
 from mygo.params.choices import ANSWER_SCORES, BY_CHANCE, GATE_SCORES, ScoreName
 from mygo.selection.choosing import Chosen
-from mygo.selection.grading import Graded
+from mygo.selection.grading import Graded, above_ceiling
 from mygo.selection.material import Material
 
 
@@ -13,8 +13,8 @@ def reasons(material: Material, graded: Graded, chosen: Chosen) -> list[str]:
 
     Of those that can be kept: `kept`; `duplicate` (of a sample that stays); `source_share` (its source has its share);
     `below_threshold`, `not_drawn` (by chance) or `below_budget`, as the strategy goes. Of the others: `rejected` (by
-    collect), `too_short` (one token), `no_answer` (and answers are what counts), `not_in_file` (the user's), or
-    `not_finite` (a statistic is not a number).
+    collect), `above_ceiling` (select.ceiling), `too_short` (one token), `no_answer` (and answers are what counts),
+    `not_in_file` (the user's), or `not_finite` (a statistic is not a number).
     """
     cases = [
         (chosen.selected_N, "kept"),
@@ -22,6 +22,7 @@ def reasons(material: Material, graded: Graded, chosen: Chosen) -> list[str]:
         (chosen.beyond_share_N, "source_share"),
         (~np.isnan(graded.preference_N), _dropped(material.params.strategy)),
         (graded.n_tokens_N == 0, "rejected"),
+        (above_ceiling(graded.score_N, material.params), "above_ceiling"),
         (graded.n_tokens_N == 1, "too_short"),
         *(case for name in material.params.scores() for case in _not_graded(material, name)),
     ]

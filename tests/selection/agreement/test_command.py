@@ -97,7 +97,7 @@ def test_scores_that_cannot_be_taken_are_named_in_one_line(judged, write, made):
         run(judged, "--score", "quality")
     result = run(judged, "--format", "json")
     (line,) = [line for line in result.stderr.splitlines() if "lack what they need" in line]
-    assert re.search(r"quality, weighted, normalized, raw,.* external, combine$", line)
+    assert re.search(r"quality, weighted, normalized, raw,.* external, combine, dsir, rds$", line)
     assert "perplexity" in rows_of(result, "nice")
 
 

@@ -65,6 +65,7 @@ class SelectParams(Section):
     count: Count | None
     token_budget: Count | None
     threshold: float | None
+    ceiling: float | None
     source_shares: Annotated[dict[str, SourceShare], NONE_IS_EMPTY]
     deduplicate: Share | None
     clusters: Count | Literal["auto"] | None

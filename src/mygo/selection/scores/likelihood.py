@@ -27,8 +27,8 @@ def ifd(material: Material) -> np.ndarray:
     Li et al. 2024 (arXiv 2308.12032), as Cherry_LLM's `put_ifd` code and Superfiltering (arXiv 2402.00530) have it:
     ppl_out_condition / ppl_out_alone. (Its older code takes the ratio of the mean losses, which orders otherwise.) Both
     are of the base and over the same tokens; `collection.answers_alone` says where they begin. The published code drops
-    samples of 1 or more, which their instruction does not help, and keeps the highest of the rest. Nothing is dropped
-    here: order highest takes those first, order middle is nearest to the median.
+    samples of 1 or more, which their instruction does not help, and keeps the highest of the rest; so does
+    `select=ifd`, by `select.ceiling`.
     """
     statistics = material.statistics
     return np.exp(statistics.values("nll_first_answer") - statistics.values("nll_first_answer_alone"))
