@@ -2,7 +2,7 @@
 # make lint   style and types                           make test-slow  the tests that take minutes
 # make bench  speed against other loops and libraries   make plots      the plots as a page (make pictures: as PNG)
 # make table  strategies compared over seeds            make evidence   three worlds judged by their true labels
-# make table-epochs  selections by each epoch of the warm-up, without fine-tuning
+# make table-all     every strategy at two ratios          make table-epochs  selections by each epoch of the warm-up
 # make mutants FILE=src/mygo/... TESTS=tests/...        the share of small changes to FILE that TESTS notice
 # Every target makes the environment first, and only where it is missing or out of date.
 PYTHON ?= python3
@@ -50,11 +50,15 @@ table: $(STAMP)
 	python -m mygo.comparison --seeds $(SEEDS) --strategies $(STRATEGIES) $(if $(SETTINGS),--set $(SETTINGS)) \
 		--out $(TABLE)
 
-# Every strategy at a tenth and at three tenths of the pool: make table-all SEEDS="0 1" JOBS=2
-ALL ?= random quality full
+# Every strategy at a tenth and at three tenths of the pool, in parts if you like: make table-all SEEDS="0 1" JOBS=2
+# What all of them need is collected at once. `threshold` spends no budget and `external` needs a file of yours.
+ALL ?= random full quality perplexity answer_nll length ifd dsir rds combine random_balanced cluster_kmeans cluster_elbow \
+	cluster_hdbscan cluster_spectral cluster_gaussian_mixture cluster_text facility_location k_center \
+	expert_logits:select=expert_logits,selector=mini_stock_moe trash_mass:select=trash_mass,selector=mini_trash_can
 JOBS ?= 1
 table-all: $(STAMP)
-	python -m mygo.comparison --seeds $(SEEDS) --strategies $(ALL) --ratios 0.1 0.3 --jobs $(JOBS) --out work/table_all
+	python -m mygo.comparison --seeds $(SEEDS) --strategies $(ALL) --ratios 0.1 0.3 --jobs $(JOBS) \
+		--set collect.answer_alone=true collect.hidden_states=true --out work/table_all
 
 # Selections by each epoch of the warm-up: make table-epochs SEEDS="0 1 2" SETTINGS="warmup.epochs=4" FINETUNE=1
 table-epochs: $(STAMP)

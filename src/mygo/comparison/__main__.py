@@ -8,6 +8,7 @@ cache. A finished cell is kept until params or code change: kill it and call it 
 
 import argparse
 import fcntl
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -51,6 +52,8 @@ def _compare_strategies(arguments: argparse.Namespace, strategies: list[Strategy
     seeds, ratios = list(dict.fromkeys(arguments.seeds or range(5))), list(dict.fromkeys(arguments.ratios))
     rows = [at_ratio(strategy, ratio) for ratio in ratios for strategy in strategies] or strategies
     jobs = min(arguments.jobs, len(seeds))
+    if jobs > 1:  # each has its share of the cores
+        os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // jobs)))
     folders = [WORK / "repository", *(WORK / f"repository_{number}" for number in range(2, jobs + 1))]
     workspaces = [open_workspace(Path(), folder) for folder in folders]
     cells = compare(workspaces, rows, seeds, arguments.set, WORK)
