@@ -39,7 +39,6 @@ def test_it_gets_the_statistics_of_a_pool_and_the_model_is_loaded_once(data, mon
     metrics = collect_with_reference(PARAMS, CPU, data)
     assert len(loads) == 1
     assert metrics["samples"] == 40
-    assert metrics["reference"] == {"samples": 13, "tokens": metrics["reference"]["tokens"], "rejected": 0}
     assert contents(data / "statistics") == alone("pool", "pool")
     assert contents(data / "reference_statistics") == alone("reference", "reference")
     manifest = json.loads((data / "reference_statistics/manifest.json").read_text())
@@ -92,6 +91,5 @@ def test_without_a_reference_set_there_is_an_empty_folder(data):
     collect_with_reference(PARAMS, CPU, data)
     shutil.rmtree(data / "reference")
     (data / "reference").mkdir()
-    metrics = collect_with_reference(PARAMS, CPU, data)
-    assert "reference" not in metrics
+    collect_with_reference(PARAMS, CPU, data)
     assert list((data / "reference_statistics").iterdir()) == []

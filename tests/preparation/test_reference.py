@@ -52,7 +52,7 @@ def test_the_mini_worlds_dev_questions_are_its_reference_and_no_test_question_is
     metrics = prepare(params, 0, tmp_path / "data")
     questions = build(params.mini_world, 0).questions()
     conversations = from_records(open_pool(tmp_path / "data/reference").to_table()["messages"])
-    assert metrics["reference"] == {"samples": len(questions["dev"]), "rejected": 0}
+    assert metrics["reference"] == {"samples": len(questions["dev"])}
     assert [[message["content"] for message in messages] for messages in conversations] == [
         [question["question"], question["choices"][question["answer"]]] for question in questions["dev"]
     ]
@@ -71,7 +71,7 @@ def test_a_reference_is_read_as_a_pool_is(tmp_path):
     lines(tmp_path / "more/b.jsonl", 3, "more")
     params = params_for(lines(tmp_path / "a.jsonl", 3))
     metrics = prepare(reference(params, source="local", path=str(tmp_path / "mine")), 0, tmp_path / "data")
-    assert metrics["reference"] == {"samples": 2, "rejected": 0}
+    assert metrics["reference"] == {"samples": 2}
     assert texts(tmp_path / "data/reference") == ["a 0", "a 1"]
     prepare(reference(params, source="hub", hub=[hub(tmp_path / "more", "b")]), 0, tmp_path / "data")
     assert texts(tmp_path / "data/reference") == ["more 0", "more 1", "more 2"]

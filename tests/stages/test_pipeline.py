@@ -113,7 +113,7 @@ def test_two_launched_processes_collect_the_same(small):
 def test_a_dry_run_says_the_cost_and_writes_nothing(small):
     status = small.run("git", "status", "--short").stdout
     said = small.run("python", "-m", "stages.collect", "--dry-run").stdout
-    words = "samples rejected tokens rows passes padding on speed time"
+    words = "samples rejected tokens reference rows passes padding on speed time"
     assert [line.split()[0] for line in said.splitlines()] == words.split()
     assert "200, of which" in said
     assert small.run("git", "status", "--short").stdout == status

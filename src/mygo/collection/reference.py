@@ -13,7 +13,7 @@ from mygo.runtime import Runtime
 
 def collect_with_reference(params: CollectParams, runtime: Runtime, data: Path) -> dict[str, Any]:
     """Write `data/statistics` of `data/pool` and `data/reference_statistics` of `data/reference`, an empty folder where
-    that holds no sample. Returns the metrics, empty in all processes but the first.
+    that holds no sample. Returns the pool's metrics, empty in all processes but the first.
 
     All processes of a launch take part in both. The reference set has claims, a fingerprint and a manifest of its own,
     as any pool, so that it needs no rule of its own to be shared or resumed; who finds no shard of the pool left begins
@@ -29,5 +29,5 @@ def collect_with_reference(params: CollectParams, runtime: Runtime, data: Path) 
         return metrics
     if runtime.is_main:
         print(f"collect: the reference set, {reference}", file=sys.stderr)
-    graded = collect(params, runtime, warmed, reference, out, selector, loaded)
-    return metrics | {"reference": {name: graded[name] for name in ("samples", "tokens", "rejected")}} if graded else {}
+    collect(params, runtime, warmed, reference, out, selector, loaded)
+    return metrics

@@ -35,4 +35,4 @@ def write_reference(
         commits = rows.commits
     counts = write_pool(rows, folder)
     print(f"reference: {counts.rows:,} samples, {counts.rejected:,} rows rejected, all in {folder}", file=sys.stderr)
-    return {"reference": {"samples": counts.rows, "rejected": counts.rejected}}, commits
+    return {"reference": {"samples": counts.rows} | ({"rejected": counts.rejected} if counts.rejected else {})}, commits
