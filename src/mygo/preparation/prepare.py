@@ -1,12 +1,12 @@
 """The prepare stage: pool, warm-up pool, benchmark, reference set, and the mini world's base models."""
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from mygo.data.benchmark import MMLU, BenchmarkMeta, Question, read_csv_benchmark, read_hub_benchmark, write_benchmark
-from mygo.data.contamination import Contamination
+from mygo.data.contamination import SHORTEST, Contamination
 from mygo.data.files import UNKNOWN_ENDING
 from mygo.data.mini_world import MiniWorld, build
 from mygo.data.pool import PoolCounts, sample_warmup_pool, write_pool
@@ -24,16 +24,18 @@ SHOWN_FILES = 5  # how many of the files that were passed over are named in the 
 def prepare(params: PrepareParams, seed: int, data: Path) -> dict[str, Any]:
     """Write `data/pool`, `data/warmup_pool`, `data/benchmark`, `data/reference` and `data/base`; returns the metrics.
 
-    What can be wrong with the user's input is read before anything is written and before the base models' minute of
-    training.
+    What can be wrong with the user's input is read before the base models' minute of training, the small reference set
+    before the pool.
     """
     world = build(params.mini_world, seed)
     questions, meta, benchmark_commits = _benchmark(params.benchmark, world)
     rows, pool_commits = _pool(params, world)
-    contamination = Contamination(questions["test"], params.decontaminate_words) if params.decontaminate else None
+    contamination = _contamination(questions["test"], params)
+    reference, reference_commits = write_reference(params.reference, questions["dev"], meta, data / "reference")
     counts = _write_pool(rows, contamination, params, seed, data / "pool")
     print(_summary(counts, data / "pool"), file=sys.stderr)
-    reference, reference_commits = write_reference(params.reference, questions["dev"], meta, data / "reference")
+    for read in reference.values():
+        print(f"reference: {read['samples']:,} samples, {read['rejected']:,} rows rejected", file=sys.stderr)
     warmup = sample_warmup_pool(data / "pool", data / "warmup_pool", params.warmup_ratio, seed)
     write_benchmark(questions, meta, data / "benchmark")
     _base_models(params.base_models, world, data / "base", seed, params.mini_world.pretrain_steps)
@@ -48,6 +50,19 @@ def prepare(params: PrepareParams, seed: int, data: Path) -> dict[str, Any]:
         },
         **_commit_metrics({**pool_commits, **benchmark_commits, **reference_commits}),
     }
+
+
+def _contamination(questions: Sequence[Question], params: PrepareParams) -> Contamination | None:
+    """Raises `UserError` if nothing could be found: words are what white space separates, and Chinese has few."""
+    if not params.decontaminate:
+        return None
+    contamination = Contamination(questions, params.decontaminate_words)
+    if not contamination.runs:
+        raise UserError(
+            f"prepare.decontaminate: got true, and all {len(questions):,} test questions have fewer than {SHORTEST} "
+            "words between white space, so that none can be looked for; takes false"
+        )
+    return contamination
 
 
 def _write_pool(

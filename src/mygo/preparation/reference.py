@@ -1,6 +1,5 @@
 """The reference set: what `prepare.reference` names, in the form of a pool."""
 
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -33,6 +32,8 @@ def write_reference(
     else:
         rows = read_reference_source(params)
         commits = rows.commits
-    counts = write_pool(rows, folder)
-    print(f"reference: {counts.rows:,} samples, {counts.rejected:,} rows rejected, all in {folder}", file=sys.stderr)
+    try:
+        counts = write_pool(rows, folder)
+    except UserError as error:  # it names a file, which might be the pool's
+        raise UserError(f"prepare.reference: {error}") from None
     return {"reference": {"samples": counts.rows, "rejected": counts.rejected}}, commits

@@ -88,6 +88,15 @@ def test_labels_from_a_file(judged, tmp_path):
     assert f"8 of {ROWS} samples are not in {path}" in result.stderr
 
 
+def test_what_a_file_of_labels_does_is_said(judged, tmp_path):
+    path = tmp_path / "mine.csv"
+    path.write_text("id,nice,*a|b*\n" + "".join(f"judged-{i},{i % 2},{i % 2}\n" for i in range(ROWS)) + "cut\n")
+    result = run(judged, "--labels", str(path))
+    assert f"nice: taken from {path}, not from the pool" in result.stderr
+    assert f"1 rows of {path} cannot be read: they label nothing" in result.stderr
+    assert r"**\*a\|b\*** (1 is good)" in result.stdout
+
+
 def test_scores_that_cannot_be_taken_are_named_in_one_line(judged, write, made):
     samples = made.random_samples(ROWS)
     for sample in samples:

@@ -22,6 +22,7 @@ from tests.selection.agreement.running import PARAMS, ROWS, rows_of, run
         (["--label", "nicer"], "--label: got nicer; the columns there are nice, quality, remark"),
         (["--label", "remark"], "--good: takes the good value of label remark"),
         (["--k", "3", "--ratio", "0.5"], "--k: got a --ratio too"),
+        (["--labels", "nowhere.csv"], "^--labels: got nowhere.csv, which is not there$"),
     ],
 )
 def test_what_is_not_there_is_one_sentence(judged, arguments, sentence):
