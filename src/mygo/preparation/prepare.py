@@ -15,7 +15,7 @@ from mygo.data.sources import read_pool_source
 from mygo.data.subsets import draw_subsets
 from mygo.errors import UserError, shown
 from mygo.params import BenchmarkParams, PrepareParams
-from mygo.preparation.reference import write_reference
+from mygo.preparation.reference import open_reference, write_reference
 
 Commits = Mapping[str, str | None]
 SHOWN_FILES = 5  # how many of the files that were passed over are named in the log and the metrics
@@ -24,18 +24,17 @@ SHOWN_FILES = 5  # how many of the files that were passed over are named in the 
 def prepare(params: PrepareParams, seed: int, data: Path) -> dict[str, Any]:
     """Write `data/pool`, `data/warmup_pool`, `data/benchmark`, `data/reference` and `data/base`; returns the metrics.
 
-    What can be wrong with the user's input is read before the base models' minute of training, the small reference set
-    before the pool.
+    What can be wrong with the user's input is read before anything is written and before the base models' minute of
+    training.
     """
     world = build(params.mini_world, seed)
     questions, meta, benchmark_commits = _benchmark(params.benchmark, world)
     rows, pool_commits = _pool(params, world)
     contamination = _contamination(questions["test"], params)
-    reference, reference_commits = write_reference(params.reference, questions["dev"], meta, data / "reference")
+    source = open_reference(params.reference, questions["dev"], meta)
     counts = _write_pool(rows, contamination, params, seed, data / "pool")
     print(_summary(counts, data / "pool"), file=sys.stderr)
-    for read in reference.values():
-        print(f"reference: {read['samples']:,} samples, {read['rejected']:,} rows rejected", file=sys.stderr)
+    reference = write_reference(source, data / "reference")
     warmup = sample_warmup_pool(data / "pool", data / "warmup_pool", params.warmup_ratio, seed)
     write_benchmark(questions, meta, data / "benchmark")
     _base_models(params.base_models, world, data / "base", seed, params.mini_world.pretrain_steps)
@@ -48,7 +47,7 @@ def prepare(params: PrepareParams, seed: int, data: Path) -> dict[str, Any]:
             "questions": len(questions["test"]),
             "subjects": len({question["subject"] for question in questions["test"]}),
         },
-        **_commit_metrics({**pool_commits, **benchmark_commits, **reference_commits}),
+        **_commit_metrics({**pool_commits, **benchmark_commits, **(source.commits if source else {})}),
     }
 
 
