@@ -93,7 +93,7 @@ def test_what_a_file_of_labels_does_is_said(judged, tmp_path):
     path.write_text("id,nice,*a|b*\n" + "".join(f"judged-{i},{i % 2},{i % 2}\n" for i in range(ROWS)) + "cut\n")
     result = run(judged, "--labels", str(path))
     assert f"nice: taken from {path}, not from the pool" in result.stderr
-    assert f"1 rows of {path} cannot be read: they label nothing" in result.stderr
+    assert f"{path}: 1 of its rows cannot be read, and label nothing" in result.stderr
     assert r"**\*a\|b\*** (1 is good)" in result.stdout
 
 

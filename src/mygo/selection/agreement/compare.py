@@ -67,7 +67,7 @@ def _joined(
     if left := len(ids) - joined.found:
         notes.append(f"{left:,} of {len(ids):,} samples are not in {shown(path)}: they have no label of it")
     if joined.unreadable:
-        notes.append(f"{joined.unreadable:,} rows of {shown(path)} cannot be read: they label nothing")
+        notes.append(f"{shown(path)}: {joined.unreadable:,} of its rows cannot be read, and label nothing")
     if both := [name for name in joined.columns if name in columns]:
         notes.append(f"{listed(both)}: taken from {shown(path)}, not from the pool")
     return joined.columns
