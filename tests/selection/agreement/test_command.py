@@ -52,7 +52,8 @@ def test_holm_counts_every_score_of_the_table(judged):
     smallest = min(rows, key=lambda row: row["auc_p"])
     assert len(rows) >= 6
     assert smallest["auc_p_holm"] == pytest.approx(min(1, smallest["auc_p"] * len(rows)), rel=1e-4)
-    alone = run(judged, "--format", "json", "--score", str(smallest["score"]))
+    alone = run(judged, "--format", "json", *["--score", str(smallest["score"])] * 2, *["--label", "nice"] * 2)
+    assert len(json.loads(alone.stdout)) == len(json.loads(alone.stdout)[0]["scores"]) == 1
     assert rows_of(alone, "nice")[smallest["score"]]["auc_p_holm"] == smallest["auc_p"]
 
 

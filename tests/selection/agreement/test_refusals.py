@@ -67,6 +67,15 @@ def test_a_score_that_grades_nothing_is_not_in_the_table(judged, write, made):
     assert "not known, so not held fixed: perplexity" in result.stderr
 
 
+def test_statistics_of_which_no_score_can_be_taken_are_refused(judged, write, made):
+    samples = [sample for sample in made.random_samples(999) if sample.n_tokens == 1][:ROWS]
+    for i, sample in enumerate(samples):
+        sample.dataset, sample.index = "judged", i
+    judged.statistics = write(samples, name="short", gated=False).statistics
+    with pytest.raises(UserError, match=r"^--score: none can be taken of "):
+        run(judged)
+
+
 def test_a_pool_without_labels_says_where_they_come_from(write, made):
     with pytest.raises(UserError, match="--labels: the pool has no label column"):
         run(write(made.random_samples(9)))

@@ -50,6 +50,8 @@ def compare(request: Request, params_file: Path, statistics: Path, pool: Path) -
     seed = params.seed if request.seed is None else request.seed
     material = Material(recorded, params.select, pool, seed, *beside(statistics, pool))
     scores, skipped = graded_scores(material, request.scores)
+    if not scores:
+        raise UserError(f"--score: none can be taken of {recorded.folder}; collect graded nothing that one is made of")
     if skipped:
         notes.append(f"left out, for the statistics or params.yaml lack what they need: {', '.join(skipped)}")
     held = held_fixed(material)
