@@ -6,6 +6,7 @@ import pytest
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 from mygo.data.formats import FORMATS
+from mygo.data.mini_world.pool import SOURCE_SHARES
 from mygo.data.mini_world.subjects import SUBJECTS
 from mygo.models.config import GatedConfig
 from mygo.models.families import FAMILIES
@@ -87,6 +88,7 @@ def test_what_is_said_of_models_and_scores_before_they_are_imported_is_so():
         assert config.model_type == families.selector_type(family, FAMILIES[family].usual)
     assert choices.GATE_SCORES > choices.ALPHA_SCORES
     assert len(SUBJECTS) == choices.MINI_SUBJECTS
+    assert tuple(SOURCE_SHARES) == choices.MINI_SOURCES
 
 
 @pytest.mark.parametrize(

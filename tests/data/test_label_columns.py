@@ -30,7 +30,7 @@ def test_labels_of_json_and_csv_are_the_same(tmp_path):
     ("named", "message"),
     [
         (["judge", "judge"], r"prepare.label_column: got \['judge', 'judge'\]; takes each column once"),
-        ([], r"prepare.label_column: got \[\]; takes"),
+        ([], r"prepare.label_column: got \[\]; takes null, a name, or a list of names$"),
         ([1], r"prepare.label_column: got \[1\]; takes a valid string"),
     ],
 )

@@ -98,7 +98,7 @@ def test_labels_are_text_and_may_be_absent_from_some_files(tmp_path):
     assert [row.label for row in samples] == ["true", "0.5", None, None, None]
     assert all(row.labels == (("label", row.label),) for row in samples)
     assert [row.reason for row in rows if isinstance(row, Rejected)] == [
-        "the label is of type dict, not text, a number, true or false"
+        "the label 'label' is of type dict, not text, a number, true or false"
     ]
 
 

@@ -132,6 +132,18 @@ def test_a_mixed_source_is_files_and_data_sets(root):
         "prepare.subset_ratio: got 'a'; prepare.hub has b"
     )
     preflight(params_with(root, **only_hub, prepare__subset_ratio={"b": 0.5}), root)
+    assert refused(root, **only_hub, select__source_shares={"a": {"min": 0.5}}) == (
+        "select.source_shares: got 'a'; prepare.hub has b"
+    )
+
+
+def test_shares_are_of_the_mini_worlds_sources(root):
+    for shares in ({"prepare__subset_ratio": {"alpaca": 0.5}}, {"select__source_shares": {"alpaca": {"min": 0.5}}}):
+        (key,) = shares
+        assert refused(root, **shares) == (
+            f"{key.replace('__', '.')}: got 'alpaca'; the mini world has flan_v2, cot, dolly, oasst1"
+        )
+    preflight(params_with(root, prepare__subset_ratio={"cot": 0.5}, select__source_shares={"cot": {}}), root)
 
 
 def test_parts_of_mmlu_are_those_of_the_benchmark(root):

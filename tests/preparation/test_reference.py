@@ -123,3 +123,24 @@ def test_a_pool_of_nothing_but_test_questions_is_refused(tmp_path):
     (tmp_path / "x.jsonl").write_text(json.dumps({"text": held}) + "\n")
     with pytest.raises(UserError, match=r"^prepare\.decontaminate: got true, and all 1 samples hold test questions"):
         prepare(params, 0, tmp_path / "data")
+
+
+def test_a_benchmark_in_which_nothing_can_be_looked_for_is_refused(tmp_path):
+    """Chinese has no white space between words: every question is one of them."""
+    row = "中国的首都是哪一个城市而且它有多少人口,北京,上海,广州,深圳,A\n"
+    for part in ("dev", "test"):
+        lines(tmp_path / f"mmlu/{part}/x_{part}.csv", 0).write_text(row, encoding="utf-8")
+    params = params_for(lines(tmp_path / "a.jsonl", 3), decontaminate=True)
+    csv = params.benchmark.model_copy(update={"source": "csv", "path": str(tmp_path / "mmlu")})
+    with pytest.raises(
+        UserError, match=r"^prepare\.decontaminate: got true, and all 1 test questions have fewer than 8"
+    ):
+        prepare(params.model_copy(update={"benchmark": csv}), 0, tmp_path / "data")
+
+
+def test_a_reference_that_cannot_be_read_is_named_as_such_before_the_pool_is_read(tmp_path):
+    params = reference(params_for(lines(tmp_path / "a.jsonl", 3)), source="local", path=str(tmp_path / "b.jsonl"))
+    (tmp_path / "b.jsonl").write_text("{x\n")
+    with pytest.raises(UserError, match=r"^prepare\.reference: b\.jsonl: none of its rows can be read; the first is "):
+        prepare(params, 0, tmp_path / "data")
+    assert not (tmp_path / "data/pool").exists()

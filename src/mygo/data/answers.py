@@ -20,11 +20,17 @@ def answer_words(pool: Path) -> np.ndarray:
 
 def prompt_numbers(pool: Path) -> np.ndarray:
     """A number for the prompt of each sample, int64 [N], from 0 as they first appear: the same for samples whose
-    messages before the last answer are equal.
+    messages before the last answer are equal. A sample without any, as of plain text, is no answer to what another
+    answers: it has a number of its own.
     """
-    numbers: dict[bytes, int] = {}
-    digests = (blake2b(orjson.dumps(prompt_of(messages)), digest_size=16).digest() for messages in _conversations(pool))
-    return np.array([numbers.setdefault(digest, len(numbers)) for digest in digests], dtype=np.int64)
+    numbers: dict[bytes | int, int] = {}
+    keys = (_prompt_key(messages, row) for row, messages in enumerate(_conversations(pool)))
+    return np.array([numbers.setdefault(key, len(numbers)) for key in keys], dtype=np.int64)
+
+
+def _prompt_key(messages: Sequence[Message], row: int) -> bytes | int:
+    prompt = prompt_of(messages)
+    return blake2b(orjson.dumps(prompt), digest_size=16).digest() if prompt else row
 
 
 def count_words(messages: Sequence[Message]) -> int:

@@ -170,7 +170,7 @@ class _Reader:
                 if read is None:
                     file_format = file_format or detect_format(value)
                 messages = read(value) if read else read_row(value, str(file_format))
-                labels = tuple((name, label_text(value.get(name))) for name in self.label_columns)
+                labels = tuple((name, self._label(name, value)) for name in self.label_columns)
             except RowError as error:
                 yield Rejected(file.source_dataset, index, file.file, row.line, str(error)), row.line
             else:
@@ -178,6 +178,12 @@ class _Reader:
                 identity = row_id(value) or f"{file.source_dataset}_{index}"
                 label = labels[0][1] if labels else None
                 yield Sample(file.source_dataset, index, identity, messages, label, labels), row.line
+
+    def _label(self, name: str, value: dict[str, Any]) -> str | None:
+        try:
+            return label_text(value.get(name))
+        except RowError as error:
+            raise RowError(str(error).replace("the label", f"the label '{shown(name)}'", 1)) from None
 
     def _note_columns(self, value: dict[str, Any]) -> None:
         if self.unseen_labels:

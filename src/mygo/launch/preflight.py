@@ -22,7 +22,7 @@ from mygo.params.inputs import check_inputs
 def preflight(params: Params, root: Path) -> LaunchConfig:
     """Raise `UserError` for the first thing in any stage's section that cannot work here; returns how to launch."""
     check_inputs(params.model_dump(), root)
-    check_sources(params.prepare, root)
+    check_sources(params, root)
     check_base_models(params, root)
     check_grading(params, root)
     check_clustering(params.select)

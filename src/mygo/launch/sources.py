@@ -5,14 +5,16 @@ questions.
 import os
 from pathlib import Path
 
-from mygo.errors import UserError
-from mygo.params import PrepareParams
+from mygo.errors import UserError, listed, shown
+from mygo.params import Params, PrepareParams
+from mygo.params.choices import MINI_SOURCES
 
 ABOUT = (".md", ".rst")  # a folder for data is kept in git by such a file
 
 
-def check_sources(prepare: PrepareParams, root: Path) -> None:
-    """Raise `UserError` for a source that is not there, or of which nothing can be read."""
+def check_sources(params: Params, root: Path) -> None:
+    """Raise `UserError` for a source that is not there, or of which nothing can be read, and for a share of one."""
+    prepare = params.prepare
     for section, place in (("prepare", prepare), ("prepare.reference", prepare.reference)):
         if place.source in ("local", "mixed"):
             _check_data(f"{section}.path", place.path, root / place.path)
@@ -21,8 +23,7 @@ def check_sources(prepare: PrepareParams, root: Path) -> None:
     if prepare.benchmark.source == "csv":
         _check_benchmark(prepare.benchmark.path, root / prepare.benchmark.path)
         _check_dev_questions(prepare, root)
-    if prepare.source == "hub":
-        _check_subsets(prepare)
+    _check_shares(params)
 
 
 def benchmark_subjects(prepare: PrepareParams, root: Path) -> set[str] | None:
@@ -70,12 +71,22 @@ def _check_hub(key: str, names: list[str]) -> None:
         )
 
 
-def _check_subsets(prepare: PrepareParams) -> None:
-    """Of hub data sets the names are known; of files not before they are looked for."""
-    names = [dataset.source_dataset for dataset in prepare.hub]
-    for name in prepare.subset_ratio:
-        if name not in names:
-            raise UserError(f"prepare.subset_ratio: got {name!r}; prepare.hub has {', '.join(names)}")
+def _check_shares(params: Params) -> None:
+    """Of the mini world and of hub data sets the names are known; of files not before they are looked for."""
+    known = {
+        "mini_world": ("the mini world", MINI_SOURCES),
+        "hub": ("prepare.hub", [dataset.source_dataset for dataset in params.prepare.hub]),
+    }.get(params.prepare.source)
+    if known is None:
+        return
+    place, names = known
+    for key, shares in (
+        ("prepare.subset_ratio", params.prepare.subset_ratio),
+        ("select.source_shares", params.select.source_shares),
+    ):
+        for name in shares:
+            if name not in names:
+                raise UserError(f"{key}: got '{shown(name)}'; {place} has {listed(names)}")
 
 
 def _check_dev_questions(prepare: PrepareParams, root: Path) -> None:

@@ -88,4 +88,5 @@ GATE_SCORES = frozenset(name for name, needs in NEEDS.items() if "gates" in need
 ALPHA_SCORES = frozenset({"quality", "weighted"})  # those of them that select.alpha weighs
 LOW_IS_GOOD = frozenset({"perplexity", "answer_nll"})  # scores whose presets keep the lowest; of all others the highest
 MINI_BASE_MODELS = ("olmoe", "qwen3")  # what prepare pretrains for the mini world below data/base, by `model_type`
+MINI_SOURCES = ("flan_v2", "cot", "dolly", "oasst1")  # whose forms the samples of the mini world have
 MINI_SUBJECTS = 8  # among which the facts of the mini world are dealt out in turn

@@ -1,12 +1,12 @@
 """The prepare stage: pool, warm-up pool, benchmark, reference set, and the mini world's base models."""
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from mygo.data.benchmark import MMLU, BenchmarkMeta, Question, read_csv_benchmark, read_hub_benchmark, write_benchmark
-from mygo.data.contamination import Contamination
+from mygo.data.contamination import SHORTEST, Contamination
 from mygo.data.files import UNKNOWN_ENDING
 from mygo.data.mini_world import MiniWorld, build
 from mygo.data.pool import PoolCounts, sample_warmup_pool, write_pool
@@ -15,7 +15,7 @@ from mygo.data.sources import read_pool_source
 from mygo.data.subsets import draw_subsets
 from mygo.errors import UserError, shown
 from mygo.params import BenchmarkParams, PrepareParams
-from mygo.preparation.reference import write_reference
+from mygo.preparation.reference import open_reference, write_reference
 
 Commits = Mapping[str, str | None]
 SHOWN_FILES = 5  # how many of the files that were passed over are named in the log and the metrics
@@ -30,10 +30,11 @@ def prepare(params: PrepareParams, seed: int, data: Path) -> dict[str, Any]:
     world = build(params.mini_world, seed)
     questions, meta, benchmark_commits = _benchmark(params.benchmark, world)
     rows, pool_commits = _pool(params, world)
-    contamination = Contamination(questions["test"], params.decontaminate_words) if params.decontaminate else None
+    contamination = _contamination(questions["test"], params)
+    source = open_reference(params.reference, questions["dev"], meta)
     counts = _write_pool(rows, contamination, params, seed, data / "pool")
     print(_summary(counts, data / "pool"), file=sys.stderr)
-    reference, reference_commits = write_reference(params.reference, questions["dev"], meta, data / "reference")
+    reference = write_reference(source, data / "reference")
     warmup = sample_warmup_pool(data / "pool", data / "warmup_pool", params.warmup_ratio, seed)
     write_benchmark(questions, meta, data / "benchmark")
     _base_models(params.base_models, world, data / "base", seed, params.mini_world.pretrain_steps)
@@ -46,8 +47,21 @@ def prepare(params: PrepareParams, seed: int, data: Path) -> dict[str, Any]:
             "questions": len(questions["test"]),
             "subjects": len({question["subject"] for question in questions["test"]}),
         },
-        **_commit_metrics({**pool_commits, **benchmark_commits, **reference_commits}),
+        **_commit_metrics({**pool_commits, **benchmark_commits, **(source.commits if source else {})}),
     }
+
+
+def _contamination(questions: Sequence[Question], params: PrepareParams) -> Contamination | None:
+    """Raises `UserError` if nothing could be found: words are what white space separates, and Chinese has few."""
+    if not params.decontaminate:
+        return None
+    contamination = Contamination(questions, params.decontaminate_words)
+    if not contamination.runs:
+        raise UserError(
+            f"prepare.decontaminate: got true, and all {len(questions):,} test questions have fewer than {SHORTEST} "
+            "words between white space, so that none can be looked for; takes false"
+        )
+    return contamination
 
 
 def _write_pool(

@@ -52,7 +52,8 @@ def test_holm_counts_every_score_of_the_table(judged):
     smallest = min(rows, key=lambda row: row["auc_p"])
     assert len(rows) >= 6
     assert smallest["auc_p_holm"] == pytest.approx(min(1, smallest["auc_p"] * len(rows)), rel=1e-4)
-    alone = run(judged, "--format", "json", "--score", str(smallest["score"]))
+    alone = run(judged, "--format", "json", *["--score", str(smallest["score"])] * 2, *["--label", "nice"] * 2)
+    assert len(json.loads(alone.stdout)) == len(json.loads(alone.stdout)[0]["scores"]) == 1
     assert rows_of(alone, "nice")[smallest["score"]]["auc_p_holm"] == smallest["auc_p"]
 
 
@@ -86,6 +87,15 @@ def test_labels_from_a_file(judged, tmp_path):
     result = run(judged, "--labels", str(path), "--id-column", "key", "--label", "mine", "--format", "json")
     assert rows_of(result, "mine")["raw"]["rows"] == 39
     assert f"8 of {ROWS} samples are not in {path}" in result.stderr
+
+
+def test_what_a_file_of_labels_does_is_said(judged, tmp_path):
+    path = tmp_path / "mine.csv"
+    path.write_text("id,nice,*a|b*\n" + "".join(f"judged-{i},{i % 2},{i % 2}\n" for i in range(ROWS)) + "cut\n")
+    result = run(judged, "--labels", str(path))
+    assert f"nice: taken from {path}, not from the pool" in result.stderr
+    assert f"{path}: 1 of its rows cannot be read, and label nothing" in result.stderr
+    assert r"**\*a\|b\*** (1 is good)" in result.stdout
 
 
 def test_scores_that_cannot_be_taken_are_named_in_one_line(judged, write, made):

@@ -159,10 +159,11 @@ def test_prompts_and_words_of_a_pool(tmp_path):
         sample(3, ("system", "Be brief"), ("user", "Hi"), ("assistant", "")),
         sample(4, ("user", "Hi"), ("assistant", "one two\n three"), ("user", "More"), ("assistant", "five 5")),
         sample(5, ("assistant", "alone")),
+        sample(6, ("assistant", "alone too")),  # no prompt is not the same prompt
     ]
     write_pool(samples, tmp_path / "pool")
-    assert prompt_numbers(tmp_path / "pool").tolist() == [0, 1, 1, 2, 0, 3]
-    assert answer_words(tmp_path / "pool").tolist() == [4, 2, 1, 0, 5, 1]
+    assert prompt_numbers(tmp_path / "pool").tolist() == [0, 1, 1, 2, 0, 3, 4]
+    assert answer_words(tmp_path / "pool").tolist() == [4, 2, 1, 0, 5, 1, 2]
 
 
 def test_the_schema_of_real_files_is_what_the_builder_reads(tmp_path):

@@ -42,6 +42,11 @@ def test_numbers_are_taken_as_they_are():
     assert math.isnan(label.value_N[2])
 
 
+def test_small_numbers_as_csv_writes_them():
+    label = read_label("reward", ["3e-05", "0.5", "-1.25E+2", None], "clean", None)
+    assert label.value_N[:3].tolist() == [3e-05, 0.5, -125]
+
+
 def test_numbers_with_a_threshold_stay_numbers():
     label = read_label("quality", ["0.25", "0.5", "1"], None, 0.5)
     assert label.numbers
@@ -72,15 +77,22 @@ def test_what_is_no_label_is_one_sentence(texts, good, above, sentence):
 def test_labels_of_a_file_are_joined_by_id(tmp_path):
     path = tmp_path / "labels.csv"
     path.write_text("key,stars,nice\nb_1,3,True\nb_0,1.0,False\n7,5,\n")
-    columns, found = joined_columns(path, "key", ["b_0", "a", "b_1", "7.0"])
-    assert columns == {"stars": ["1", None, "3", "5"], "nice": ["false", None, "true", None]}
-    assert found == 3
+    joined = joined_columns(path, "key", ["b_0", "a", "b_1", "7.0"])
+    assert joined.columns == {"stars": ["1", None, "3", "5"], "nice": ["false", None, "true", None]}
+    assert (joined.found, joined.unreadable) == (3, 0)
 
 
 def test_parquet_and_nested_values(tmp_path):
     path = tmp_path / "labels.parquet"
     pq.write_table(pa.table({"id": [0, 1], "kept": [True, None], "turns": [["a"], []]}), path)
-    assert joined_columns(path, "id", ["1", "0"])[0] == {"kept": [None, "true"], "turns": [None, None]}
+    assert joined_columns(path, "id", ["1", "0"]).columns == {"kept": [None, "true"], "turns": [None, None]}
+
+
+def test_rows_that_cannot_be_read_are_counted_and_an_index_is_no_label(tmp_path):
+    path = tmp_path / "labels.csv"  # as pandas writes it
+    path.write_text(",id,x\n0,1,5\n1,2\n2,3,6\n")
+    joined = joined_columns(path, "id", ["1", "2", "3"])
+    assert (joined.columns, joined.found, joined.unreadable) == ({"x": ["5", None, "6"]}, 2, 1)
 
 
 @pytest.mark.parametrize(

@@ -47,3 +47,9 @@ def test_prompts_widen_the_interval():
     rows, prompts = (overlap(kept, published, of, 0).lift for of in (np.arange(300), prompt))
     assert rows.value == prompts.value
     assert prompts.high - prompts.low > 2 * (rows.high - rows.low)
+
+
+def test_of_one_prompt_everything_is_possible():
+    # 2 of 4 kept, 1 published: at most that one is common, 1 * 4 / (2 * 1) = 2 times chance
+    lift = overlap(selection(4, [0, 1]), selection(4, [0]), np.zeros(4, dtype=int), 0).lift
+    assert (lift.value, lift.low, lift.high) == (2.0, 0.0, 2.0)

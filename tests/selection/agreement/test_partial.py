@@ -87,3 +87,9 @@ def test_intervals_cover_nothing_as_often_as_they_say(repeat, monkeypatch):
 def test_too_few_rows_say_nothing():
     result = one(np.array([1.0, 3, 2, 4]), np.array([1.0, 2, 3, 4]), [np.array([2.0, 1, 4, 3])])
     assert (result.low, result.high, result.p) == (-1, 1, 1)
+
+
+def test_one_prompt_says_nothing():
+    score, label, held = np.random.default_rng(5).normal(0, 1, (3, 40))
+    result = one(score, label, [held], np.zeros(40, dtype=int))
+    assert (result.low, result.high, result.p) == (-1, 1, 1)

@@ -70,3 +70,11 @@ def test_prompts_are_drawn_whole():
         assert weight[0] == weight[1]
         assert weight[3] == weight[4] == weight[5]
         assert weight[0] + weight[2] + weight[3] == 3
+
+
+def test_one_prompt_says_nothing():
+    """Every draw of it is the same: no spread is no certainty."""
+    rng = np.random.default_rng(3)
+    x, y = rng.normal(0, 1, (2, 40))
+    result = spearman(x, y, np.zeros(40, dtype=int), 0)
+    assert (result.low, result.high, result.p) == (-1, 1, 1)

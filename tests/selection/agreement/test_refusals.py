@@ -22,6 +22,7 @@ from tests.selection.agreement.running import PARAMS, ROWS, rows_of, run
         (["--label", "nicer"], "--label: got nicer; the columns there are nice, quality, remark"),
         (["--label", "remark"], "--good: takes the good value of label remark"),
         (["--k", "3", "--ratio", "0.5"], "--k: got a --ratio too"),
+        (["--labels", "nowhere.csv"], "^--labels: got nowhere.csv, which is not there$"),
     ],
 )
 def test_what_is_not_there_is_one_sentence(judged, arguments, sentence):
@@ -64,6 +65,15 @@ def test_a_score_that_grades_nothing_is_not_in_the_table(judged, write, made):
     result = run(judged, "--format", "json")
     assert set(rows_of(result, "nice")) == {"length", "random"}
     assert "not known, so not held fixed: perplexity" in result.stderr
+
+
+def test_statistics_of_which_no_score_can_be_taken_are_refused(judged, write, made):
+    samples = [sample for sample in made.random_samples(999) if sample.n_tokens == 1][:ROWS]
+    for i, sample in enumerate(samples):
+        sample.dataset, sample.index = "judged", i
+    judged.statistics = write(samples, name="short", gated=False).statistics
+    with pytest.raises(UserError, match=r"^--score: none can be taken of "):
+        run(judged)
 
 
 def test_a_pool_without_labels_says_where_they_come_from(write, made):

@@ -53,7 +53,7 @@ class PrepareParams(Section):
     source: Literal["mini_world", "local", "hub", "mixed"]
     path: Place
     format: RowFormat
-    label_column: str | Annotated[list[str], Field(min_length=1)] | None
+    label_column: str | list[str] | None
     hub: list[HubDataset]
     subset_ratio: Annotated[dict[str, Share], NONE_IS_EMPTY]
     warmup_ratio: Share
@@ -73,6 +73,8 @@ class PrepareParams(Section):
     @field_validator("label_column")
     @classmethod
     def _each_label_column_once(cls, named: str | list[str] | None) -> str | list[str] | None:
+        if named == []:
+            raise ValueError("got []; takes null, a name, or a list of names")
         if isinstance(named, list) and len(set(named)) < len(named):
             raise ValueError(f"got {named}; takes each column once")
         return named

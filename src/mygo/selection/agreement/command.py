@@ -60,7 +60,9 @@ def agreement(
     if k is not None and ratio is not None:
         raise UserError("--k: got a --ratio too; takes one of the two")
     joined = None if labels is None else (labels, id_column)
-    request = Request(label, score, joined, good, good_above, Size(k, ratio), seed)
+    request = Request(
+        tuple(dict.fromkeys(label)), tuple(dict.fromkeys(score)), joined, good, good_above, Size(k, ratio), seed
+    )
     tables, notes = compare(request, params, statistics, pool)
     for note in notes:
         click.echo(note, err=True)

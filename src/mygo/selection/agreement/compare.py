@@ -1,5 +1,6 @@
 """From files to tables: statistics, pool and labels in, a table for each label out."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,15 +45,13 @@ def compare(request: Request, params_file: Path, statistics: Path, pool: Path) -
     notes: list[str] = []
     columns = read_label_columns(pool)
     if request.joined is not None:
-        path, id_column = request.joined
-        joined, found = joined_columns(path, id_column, keys["id"].to_pylist())
-        columns |= joined
-        if left := keys.num_rows - found:
-            notes.append(f"{left:,} of {keys.num_rows:,} samples are not in {path}: they have no label of it")
+        columns |= _joined(*request.joined, keys["id"].to_pylist(), columns, notes)
     labels = _labels(request, columns, str(params.select.good_label), notes)
     seed = params.seed if request.seed is None else request.seed
     material = Material(recorded, params.select, pool, seed, *beside(statistics, pool))
     scores, skipped = graded_scores(material, request.scores)
+    if not scores:
+        raise UserError(f"--score: none can be taken of {recorded.folder}; collect graded nothing that one is made of")
     if skipped:
         notes.append(f"left out, for the statistics or params.yaml lack what they need: {', '.join(skipped)}")
     held = held_fixed(material)
@@ -60,6 +59,20 @@ def compare(request: Request, params_file: Path, statistics: Path, pool: Path) -
         notes.append(f"not known, so not held fixed: {', '.join(held.missing)}")
     of_pool = Pool(keys, prompt_numbers(pool))
     return [tabulate(scores, label, held, of_pool, request.size, seed) for label in labels], notes
+
+
+def _joined(
+    path: Path, id_column: str, ids: list[str], columns: Mapping[str, Column], notes: list[str]
+) -> dict[str, Column]:
+    """The columns of the file; what of it is not used is noted, and what takes the place of a column of the pool."""
+    joined = joined_columns(path, id_column, ids)
+    if left := len(ids) - joined.found:
+        notes.append(f"{left:,} of {len(ids):,} samples are not in {shown(path)}: they have no label of it")
+    if joined.unreadable:
+        notes.append(f"{shown(path)}: {joined.unreadable:,} of its rows cannot be read, and label nothing")
+    if both := [name for name in joined.columns if name in columns]:
+        notes.append(f"{listed(both)}: taken from {shown(path)}, not from the pool")
+    return joined.columns
 
 
 def _labels(request: Request, columns: dict[str, Column], good_label: str, notes: list[str]) -> list[Label]:
@@ -78,7 +91,7 @@ def _labels(request: Request, columns: dict[str, Column], good_label: str, notes
         try:
             labels.append(read_label(name, columns[name], good, request.good_above))
         except UserError as error:
-            if request.labels:
+            if request.labels or len(columns) == 1:
                 raise
             notes.append(f"left out: {error}")
     if not labels:

@@ -1,5 +1,6 @@
 """Columns of labels as numbers: two values, numbers, or kinds of which one is good. N samples."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -12,6 +13,7 @@ from mygo.data.readers import read_rows
 from mygo.data.records import RowError, Unreadable
 from mygo.errors import UserError, listed, shown
 
+NUMERIC = re.compile(rf"(?:{NUMBER.pattern})(?:[eE][+-]?[0-9]+)?")  # 1e-05, too: so CSV writes small numbers
 GOOD_OF_TWO = ({"true", "false"}, "true"), ({"yes", "no"}, "yes")
 Column = list[str | None]  # a label of each sample as text, None where it has none
 
@@ -30,15 +32,27 @@ class Label:
     meaning: str
 
 
-def joined_columns(path: Path, id_column: str, ids: Sequence[str]) -> tuple[dict[str, Column], int]:
-    """Every other column of a file (CSV, JSONL, Parquet) as labels of the samples with these ids, and how many of them
-    the file has.
+@dataclass(frozen=True)
+class Joined:
+    """Labels of a file: a column each; how many of the samples it has, and how many of its rows are unreadable."""
 
-    Raises `UserError` for a file without this column, with an id twice, or with none of the ids.
+    columns: dict[str, Column]
+    found: int
+    unreadable: int
+
+
+def joined_columns(path: Path, id_column: str, ids: Sequence[str]) -> Joined:
+    """Every other column with a name of a file (CSV, JSONL, Parquet) as labels of the samples with these ids.
+
+    Raises `UserError` for a file that is not there, without this column, with an id twice, or with none of the ids.
     """
+    if not path.exists():
+        raise UserError(f"--labels: got {shown(path)}, which is not there")
     rows: dict[str, dict[str, object]] = {}
     names: dict[str, None] = {}
+    unreadable = 0
     for row in read_rows(path):
+        unreadable += not isinstance(row.value, dict)
         value = row.value if isinstance(row.value, dict) else {}
         names |= dict.fromkeys(value)
         key = _text(value.get(id_column))
@@ -55,8 +69,9 @@ def joined_columns(path: Path, id_column: str, ids: Sequence[str]) -> tuple[dict
             f"--labels: none of the pool's ids is in column {id_column} of {path}; the first are {shown(ids[0], 40)} "
             f"and {listed(rows, 1)}"
         )
-    others = [name for name in names if name != id_column]
-    return {name: [_text(rows.get(key, {}).get(name)) for key in keys] for name in others}, found
+    others = [name for name in names if name and name != id_column]  # without a name: pandas' index
+    columns = {name: [_text(rows.get(key, {}).get(name)) for key in keys] for name in others}
+    return Joined(columns, found, unreadable)
 
 
 def _text(value: object) -> str | None:
@@ -82,7 +97,7 @@ def read_label(name: str, texts: Column, good: str | None, good_above: float | N
     matching = {text for text in known if text.lower() == wanted}
     if matching:
         return _good(name, texts, matching, f"{shown(good)} is good")
-    if all(NUMBER.fullmatch(text) for text in known):
+    if all(NUMERIC.fullmatch(text) for text in known):
         return _numbers(name, texts, good_above)
     lower = {text.lower() for text in known}
     for values, best in GOOD_OF_TWO:

@@ -3,11 +3,13 @@
 import csv
 import io
 import json
+import re
 from collections.abc import Callable, Sequence
 
 from mygo.errors import shown
 from mygo.selection.agreement.table import Row, Table
 
+MARKUP = re.compile(r"[\\`*\[\]<>|&~]|\b_|_\b")  # an underscore within a word is none
 DIGITS = 6  # significant ones; more of them depend on the machine
 
 
@@ -50,7 +52,7 @@ def _rounded(row: Row) -> Row:
 def _markdown(table: Table) -> str:
     columns = _columns(table)
     lines = [
-        f"**{_cell(table.label.name)}** ({_cell(table.label.meaning)}); partial: given {', '.join(table.held)}",
+        f"**{_plain(table.label.name)}** ({_plain(table.label.meaning)}); partial: given {', '.join(table.held)}",
         "",
         f"| {' | '.join(columns)} |",
         f"| --- {'| ---: ' * (len(columns) - 1)}|",
@@ -113,5 +115,6 @@ def _pairs(row: Row) -> str:
     return f"{_estimate(row, 'pairs_right')} of {row['pairs']:,}" if row["pairs"] else "-"
 
 
-def _cell(text: str) -> str:
-    return shown(text, 120).replace("|", "\\|")
+def _plain(text: str) -> str:
+    """A name from data, of which Markdown makes nothing."""
+    return MARKUP.sub(r"\\\g<0>", shown(text, 120))

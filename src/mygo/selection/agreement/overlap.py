@@ -31,7 +31,8 @@ def overlap(kept_N: np.ndarray, published_N: np.ndarray, prompt_N: np.ndarray, s
     """Two selections of the same N rows, as booleans; both must keep something.
 
     By chance the common rows are hypergeometric; p is twice its smaller tail. The interval of the lift is Wilson's of
-    the share common / size, divided by published / N; where prompts repeat, the middle 95 % over draws of prompts.
+    the share common / size, divided by published / N; where prompts repeat, the middle 95 % over draws of prompts, and
+    of one prompt all that is possible.
     """
     from scipy.stats import hypergeom
 
@@ -54,5 +55,5 @@ def _over_prompts(kept_N: np.ndarray, published_N: np.ndarray, prompt_N: np.ndar
     for weight_N in draws(prompt_N, seed):
         kept, published = weight_N @ kept_N, weight_N @ published_N
         if kept and published:
-            lifts.append((weight_N @ (kept_N & published_N)) * weight_N.sum() / (kept * published))
-    return middle_95(np.array(lifts))
+            lifts.append(float((weight_N @ (kept_N & published_N)) * weight_N.sum() / (kept * published)))
+    return middle_95(lifts, 0.0, len(kept_N) / max(int(kept_N.sum()), int(published_N.sum())))

@@ -27,11 +27,10 @@ def pairwise(score_N: np.ndarray, label_N: np.ndarray, prompt_N: np.ndarray, see
     right_G, pairs_G = right_G[pairs_G > 0], pairs_G[pairs_G > 0]
     if not len(pairs_G):
         return None
-    value, low, high = right_G.sum() / pairs_G.sum(), 0.0, 1.0
-    if len(pairs_G) > 1:
-        drawn = draws(np.arange(len(pairs_G)), seed)
-        low, high = middle_95(np.array([(weight_G @ right_G) / (weight_G @ pairs_G) for weight_G in drawn]))
-    return Pairs(Estimate(float(value), low, high), int(pairs_G.sum()), len(pairs_G))
+    value = float(right_G.sum() / pairs_G.sum())
+    drawn = draws(np.arange(len(pairs_G)), seed)
+    low, high = middle_95([float((weight_G @ right_G) / (weight_G @ pairs_G)) for weight_G in drawn], 0.0, 1.0)
+    return Pairs(Estimate(value, low, high), int(pairs_G.sum()), len(pairs_G))
 
 
 def _by_prompt(score_N: np.ndarray, label_N: np.ndarray, prompt_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -27,7 +27,8 @@ def partial(
 
     value_S = of(np.ones(len(label_N)))
     if prompts_repeat(prompt_N):
-        error_S = fisher_deviation(np.stack([of(weight_N) for weight_N in draws(prompt_N, seed)]))
+        drawn = [of(weight_N) for weight_N in draws(prompt_N, seed)]
+        error_S = fisher_deviation(np.array(drawn).reshape(-1, scores))
     else:
         error_S = np.array([fisher_error(value, len(label_N), held_NC.shape[1]) for value in value_S])
     return [

@@ -66,7 +66,11 @@ def fisher_error(value: float, rows: int, held: int = 0) -> float:
 
 
 def fisher_deviation(values: np.ndarray) -> np.ndarray:
-    """The deviation of atanh over draws, along the first axis; draws without a correlation are left out."""
+    """The deviation of atanh over draws of prompts, along the first axis; draws without a correlation are left out.
+    Infinite where fewer than two are left.
+    """
+    if not len(values):
+        return np.full(values.shape[1:], np.inf)
     z = np.arctanh(np.clip(values, -1 + 1e-12, 1 - 1e-12))
     enough = np.isfinite(z).sum(axis=0) > 1
     return np.where(enough, np.nanstd(np.where(enough, z, 0.0), axis=0, ddof=1), np.inf)
