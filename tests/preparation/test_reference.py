@@ -10,8 +10,10 @@ from mygo.data.mini_world import build
 from mygo.data.pool import open_pool
 from mygo.data.records import from_records
 from mygo.data.reference import dev_conversations
+from mygo.data.sources import PoolSource
 from mygo.errors import UserError
 from mygo.params import HubDataset
+from mygo.preparation import prepare as module
 from mygo.preparation.prepare import prepare
 from tests.preparation.test_prepare import params_for
 
@@ -144,3 +146,18 @@ def test_a_reference_that_cannot_be_read_is_named_as_such_before_the_pool_is_rea
     with pytest.raises(UserError, match=r"^prepare\.reference: b\.jsonl: none of its rows can be read; the first is "):
         prepare(params, 0, tmp_path / "data")
     assert not (tmp_path / "data/pool").exists()
+
+
+def test_nothing_stays_of_a_pool_without_a_source_that_a_part_is_asked_of(tmp_path):
+    params = params_for(lines(tmp_path / "mine/x.jsonl", 3), subset_ratio={"y": 0.5})
+    with pytest.raises(UserError, match=r"^prepare\.subset_ratio: got 'y'; the pool has samples of x$"):
+        prepare(params, 0, tmp_path / "data")
+    assert not (tmp_path / "data/pool").exists()
+
+
+def test_the_commits_of_the_reference_set_hide_none_of_the_pools():
+    """Both may be called alike."""
+    source = PoolSource(iter(()), {"hub": "b" * 40, "local": None})
+    assert module._commit_metrics({"hub": "a" * 40, **module._of_the_reference(source)}) == {
+        "commits": {"hub": "a" * 40, "reference/hub": "b" * 40}
+    }

@@ -1,5 +1,6 @@
 """The prepare stage: pool, warm-up pool, benchmark, reference set, and the mini world's base models."""
 
+import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ from mygo.data.files import UNKNOWN_ENDING
 from mygo.data.mini_world import MiniWorld, build
 from mygo.data.pool import PoolCounts, sample_warmup_pool, write_pool
 from mygo.data.records import PassedOver, Rejected, Sample
-from mygo.data.sources import read_pool_source
+from mygo.data.sources import PoolSource, read_pool_source
 from mygo.data.subsets import draw_subsets
 from mygo.errors import UserError, shown
 from mygo.params import BenchmarkParams, PrepareParams
@@ -32,7 +33,7 @@ def prepare(params: PrepareParams, seed: int, data: Path) -> dict[str, Any]:
     rows, pool_commits = _pool(params, world)
     contamination = _contamination(questions["test"], params)
     source = open_reference(params.reference, questions["dev"], meta)
-    counts = _write_pool(rows, contamination, params, seed, data / "pool")
+    counts = _write_whole_pool(rows, contamination, params, seed, data / "pool")
     print(_summary(counts, data / "pool"), file=sys.stderr)
     reference = write_reference(source, data / "reference")
     warmup = sample_warmup_pool(data / "pool", data / "warmup_pool", params.warmup_ratio, seed)
@@ -47,8 +48,13 @@ def prepare(params: PrepareParams, seed: int, data: Path) -> dict[str, Any]:
             "questions": len(questions["test"]),
             "subjects": len({question["subject"] for question in questions["test"]}),
         },
-        **_commit_metrics({**pool_commits, **benchmark_commits, **(source.commits if source else {})}),
+        **_commit_metrics({**pool_commits, **benchmark_commits, **_of_the_reference(source)}),
     }
+
+
+def _of_the_reference(source: PoolSource | None) -> Commits:
+    """Its commits, under names that are not the pool's."""
+    return {f"reference/{name}": commit for name, commit in source.commits.items()} if source else {}
 
 
 def _contamination(questions: Sequence[Question], params: PrepareParams) -> Contamination | None:
@@ -62,6 +68,15 @@ def _contamination(questions: Sequence[Question], params: PrepareParams) -> Cont
             "words between white space, so that none can be looked for; takes false"
         )
     return contamination
+
+
+def _write_whole_pool(*given: Any) -> PoolCounts:
+    """Nothing stays behind of a pool that turns out not to be what was asked for."""
+    try:
+        return _write_pool(*given)
+    except UserError:
+        shutil.rmtree(given[-1], ignore_errors=True)
+        raise
 
 
 def _write_pool(
