@@ -68,4 +68,15 @@ def why_not(family: Family, config: Mapping[str, Any]) -> str | None:
         return f"a model of type {kind}, which cannot be gated: {reason}; {TAKES}"
     if bases is not None and kind not in bases:
         return f"a model of type {kind} with convert.family={family}; {TAKES}"
+    if "routers" in RECORDS[family] and all_dense(config):
+        return f"a model of type {kind} all of whose layers are dense, with convert.family={family}; {TAKES}"
     return None
+
+
+def all_dense(config: Mapping[str, Any]) -> bool:
+    """Whether a raw config leaves a model of a sparse `model_type` without a sparse layer (Qwen3-MoE's can)."""
+    layers, dense = config.get("num_hidden_layers"), config.get("mlp_only_layers") or []
+    step = config.get("decoder_sparse_step") or 1
+    if not (isinstance(layers, int) and isinstance(step, int) and isinstance(dense, list)):
+        return False
+    return all(layer in dense or (layer + 1) % step for layer in range(layers))
