@@ -7,10 +7,9 @@ from typing import Any, Literal
 from mygo.errors import UserError, shown
 from mygo.params import Params
 from mygo.params.choices import MINI_BASE_MODELS, Family
-from mygo.params.families import ROUTED, all_dense, family_of, why_not
+from mygo.params.families import EXPERTS, ROUTED, all_dense, family_of, why_not
 from mygo.params.inputs import BASE_FOLDER, MADE, is_folder
 
-EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts")  # how many, as configs say it
 WARMED = "data/warmed"  # holds a model for each epoch of the warm-up
 
 

@@ -12,6 +12,7 @@ from mygo.params.choices import Family
 
 # `model_type` of the bases that a family takes; quality_gate takes any decoder whose layers have a feed-forward block.
 ROUTED = ("olmoe", "qwen3_moe", "mixtral")
+EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts")  # how many there are, as configs say it
 BASE_TYPES: dict[Family, tuple[str, ...] | None] = {
     "select_moe": ("olmoe",),
     "quality_gate": None,
