@@ -96,10 +96,10 @@ def custom(good_BT: Tensor, mask_BT: Tensor, config: GatedConfig, part: Part) ->
     """
     key = "warmup.quality_loss.function"
     loss_BT = load_named(config.quality_loss_function, key)(good_BT, mask_BT)
-    if loss_BT.shape != good_BT.shape:
+    if not isinstance(loss_BT, Tensor) or loss_BT.shape != good_BT.shape:
+        what = f"shape {list(loss_BT.shape)}" if isinstance(loss_BT, Tensor) else f"a {type(loss_BT).__name__}"
         raise UserError(
-            f"{key}: {config.quality_loss_function} returned shape {list(loss_BT.shape)}; takes [batch, seq] = "
-            f"{list(good_BT.shape)}"
+            f"{key}: {config.quality_loss_function} returned {what}; takes [batch, seq] = {list(good_BT.shape)}"
         )
     return AVERAGING[config.quality_loss_averaging](loss_BT, mask_BT, part)
 
