@@ -39,8 +39,19 @@ DECODERS: dict[str, tuple[str, dict[str, object]]] = {
     "qwen3_moe_step": ("qwen3_moe", EXPERTS | {"head_dim": 8, "moe_intermediate_size": 16, "decoder_sparse_step": 2}),
     "qwen3_moe_mixed": ("qwen3_moe", EXPERTS | {"head_dim": 8, "moe_intermediate_size": 16, "mlp_only_layers": [1]}),
 }
+# Whose configs say otherwise how many experts there are: trash_can and stock_moe are not made of these.
+DECODERS |= {
+    "granitemoe": ("granitemoe", {"num_local_experts": 4, "num_experts_per_tok": 2}),
+    "deepseek_v3": (
+        "deepseek_v3",
+        {"n_routed_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 16, "first_k_dense_replace": 1}
+        | {"n_group": 1, "topk_group": 1, "num_key_value_heads": 4, "q_lora_rank": None, "kv_lora_rank": 8}
+        | {"qk_rope_head_dim": 8, "qk_nope_head_dim": 8, "v_head_dim": 8},
+    ),
+}
 MOE = {name for name, (kind, _) in DECODERS.items() if kind in ("olmoe", "mixtral", "qwen3_moe")}
-ROUTED = {name: [0, 1] for name in MOE} | {"qwen3_moe_step": [1], "qwen3_moe_mixed": [0]}  # layers with a router
+ROUTED = {name: [0, 1] for name in MOE | {"granitemoe"}}
+ROUTED |= {"qwen3_moe_step": [1], "qwen3_moe_mixed": [0], "deepseek_v3": [1]}  # layers with a router
 
 
 def tiny(name: str, **changes: object) -> PreTrainedModel:

@@ -20,6 +20,8 @@ CASES = [
     ("stock_moe", "mixtral", 2, ["routers"], [2, 4, 2, 0]),
     ("quality_gate", "qwen3_moe_step", 2, ["gates", "routers"], [1, 4, 2, 0]),
     ("quality_gate", "gemma2", 2, ["gates", "hidden"], [0, 0, 0, 0]),
+    ("quality_gate", "granitemoe", 2, ["gates", "routers"], [2, 4, 2, 0]),
+    ("quality_gate", "deepseek_v3", 2, ["gates", "routers"], [1, 4, 2, 0]),
 ]
 
 

@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -11,6 +12,7 @@ from transformers import AutoTokenizer
 
 from mygo.collection.answers_alone import answer_turns, start_token
 from mygo.collection.collect import collect
+from mygo.collection.shards import _first_answers
 from mygo.data.encoding import Encoder
 from mygo.data.pool import write_pool
 from mygo.data.records import Sample
@@ -20,6 +22,9 @@ from mygo.selection.scores import SCORES
 from mygo.selection.statistics import open_statistics
 from tests.collection.processes import CPU, PARAMS
 from tests.selection.by_hand import make_params
+
+# How many tokens, and which are the answer's: all of four, and of one.
+BEGUN = [(4, [True] * 4), (1, [True])]
 
 
 @pytest.fixture
@@ -72,3 +77,14 @@ def test_ifd_is_the_published_ratio_over_the_first_answer(tiny_selector: Path, t
         conditioned = reference_perplexity(base, sample.input_ids[:stop], first, stop)
         assert ifd[i] == pytest.approx(conditioned / reference_perplexity(base, alone, 1, len(alone)), rel=1e-4)
     assert [len(answer_turns(sample)) for sample in encoded][:2] == [1, 2]
+
+
+def test_an_answer_that_begins_a_conversation_is_taken_from_its_second_token():
+    """A template may begin without a token of its own; the very first token has no NLL to compare."""
+    encoded = [SimpleNamespace(input_ids=np.arange(length), answer=np.array(answer)) for length, answer in BEGUN]
+    nll = torch.tensor([1.0, 2.0, 4.0])
+    row = SimpleNamespace(one_by_one=lambda lengths: [SimpleNamespace(nll_M=nll), SimpleNamespace(nll_M=nll[:0])])
+    alone = [np.array([9.0, 3.0, 5.0, 7.0], np.float32), np.array([9.0], np.float32)]
+    columns = _first_answers(encoded, [([0, 1], row)], alone)
+    assert columns["nll_first_answer"].to_pylist() == pytest.approx([7 / 3, None])
+    assert columns["nll_first_answer_alone"].to_pylist() == [5.0, None]

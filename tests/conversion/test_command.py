@@ -106,6 +106,7 @@ def test_another_base_has_tensors_of_its_own(bases, case, selector, run, flags):
         ("base", "base", [], "which is no selector; takes one that the convert or warmup stage wrote"),
         ("base", "base", ["--memory-efficient"], "which is no selector; takes one"),
         ("base", "selector", ["--device", "nodevice"], "error: --device: got nodevice, which is not here; takes cpu"),
+        ("base", "selector", ["--device", "meta"], "error: --device: got meta, which is not here; takes cpu"),
     ],
 )
 def test_what_it_cannot_use_is_one_sentence(case, selector, run, base, converted, flags, sentence):

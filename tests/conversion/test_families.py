@@ -11,8 +11,10 @@ from transformers import PreTrainedTokenizerFast
 from mygo.conversion import parity
 from mygo.conversion.convert import convert
 from mygo.conversion.parity import compare_files, compare_models
+from mygo.conversion.survey import survey_files, survey_models
 from mygo.errors import UserError
 from mygo.models import load_base, load_selector
+from mygo.models.checkpoints import save_trained_only
 from tests.tiny_decoders import DECODERS, MOE, ROUTED, saver
 
 TOKENIZER = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(models.WordLevel({"a": 2}, unk_token="a")))
@@ -75,3 +77,21 @@ def test_how_many_trash_experts_is_a_parameter(save, make_params, tmp_path):
     model = load_selector(tmp_path / "selector")
     assert model.config.trash_experts == 5
     assert model.model.layers[0].mlp.gate.trash_router.weight.shape == (5, 32)
+
+
+@pytest.mark.parametrize("family", ["trash_can", "stock_moe", "quality_gate"])
+def test_trained_tensors_alone_lie_over_a_mixtral_whose_files_name_them_otherwise(save, make_params, tmp_path, family):
+    convert(make_params(family, save("mixtral")), 0, tmp_path / "selector")
+    model = load_selector(tmp_path / "selector")
+    router = "model.layers.1.mlp.gate.weight"
+    moved = {name: tensor + 0.25 for name, tensor in model.state_dict().items() if name == router or "_gate." in name}
+    save_trained_only(model, moved, TOKENIZER, tmp_path / "warmed/epoch_1", "../../selector")
+    warmed, asked = tmp_path / "warmed/epoch_1", (save("mixtral"), None)
+    for survey in (
+        survey_files(*asked, warmed, "auto", 0.0),
+        survey_models(*asked, warmed, "auto", torch.device("cpu"), 0.0),
+    ):
+        assert survey.strays == []
+        ((name, difference),) = survey.largest()
+        assert name.endswith("layers.1.mlp.gate.weight") or name.endswith("layers.1.block_sparse_moe.gate.weight")
+        assert difference == pytest.approx(0.25, rel=1e-5)

@@ -63,3 +63,18 @@ def test_a_mini_world_without_its_truth_is_told_of(root):
         "prepare.decontaminate is true, and prepare.source is mini_world, whose pool is there to"
     )
     assert advice(params_with(root, prepare__decontaminate=True, prepare__benchmark__source="hub"), root) == []
+
+
+def test_trash_that_a_family_does_not_read_is_told_of(root):
+    def of(family, **changes):
+        params = params_with(root)
+        return advice(
+            params.model_copy(update={"convert": params.convert.model_copy(update={"family": family} | changes)}), root
+        )
+
+    said = ["convert.trash_expert_mode is low_rank, which convert.family=trash_can does not read"]
+    assert of("trash_can", trash_expert_mode="low_rank", trash_experts=3) == said
+    assert of("select_moe", trash_experts=3) == [
+        "convert.trash_experts is 3, which convert.family=select_moe does not read"
+    ]
+    assert of("select_moe", trash_expert_mode="low_rank") == of("stock_moe") == []

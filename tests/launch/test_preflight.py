@@ -8,6 +8,7 @@ import yaml
 
 from mygo.errors import UserError
 from mygo.launch import preflight as module
+from mygo.launch.base_models import has_routers
 from mygo.launch.preflight import preflight
 from mygo.params import check_params
 from mygo.params.inputs import KEYS, input_of
@@ -146,6 +147,21 @@ def test_the_mean_of_experts_needs_experts_where_that_can_be_known(root):
         preflight(params_with(root, **mode, convert__base_model=base), root)
     with pytest.raises(UserError, match=r"^convert\.trash_expert_mode: got expert_mean, but .*=dense is dense"):
         preflight(params_with(root, **mode, convert__family="quality_gate", convert__base_model="dense"), root)
+
+
+@pytest.mark.parametrize("family", ["trash_can", "stock_moe"])
+def test_a_sparse_type_without_a_sparse_layer_is_refused_before_anything_runs(root, family):
+    (root / "own").mkdir()
+    config = {"model_type": "qwen3_moe", "num_experts": 4, "num_hidden_layers": 2}
+    chosen = {"convert__base_model": "own", "convert__family": family, "select__score": "trash_mass"}
+    for dense, refused in (([1], False), ([0, 1], True)):
+        (root / "own/config.json").write_text(json.dumps(config | {"mlp_only_layers": dense}))
+        assert has_routers("own", root) is not refused
+        if refused:
+            with pytest.raises(UserError, match=r"^convert\.base_model: got .* all of whose layers are dense"):
+                preflight(params_with(root, **chosen), root)
+        else:
+            preflight(params_with(root, **chosen), root)
 
 
 @pytest.mark.parametrize(("here", "refused"), [(0, True), (1, False)])

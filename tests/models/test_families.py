@@ -121,7 +121,7 @@ def test_layers_say_what_they_have(case, model, tokens):
 
 
 def test_what_a_model_records_is_asked_of_it(case, model):
-    says, routed = records(model), case[1] in MOE
+    says, routed = records(model), case[1] in ROUTED
     assert (says.gates, says.routers) == (case[0] == "quality_gate", routed)
     assert says.hidden == (says.gates and not routed)
     assert (says.trash_experts, says.experts_per_token) == (2 * (case[0] == "trash_can"), 2 * routed)

@@ -200,3 +200,13 @@ def test_losses_are_computed_in_float32():
 def test_the_choices_are_the_losses_that_there_are():
     assert set(QUALITY_LOSSES) == set(get_args(QualityLossType))
     assert set(AVERAGING) == set(get_args(Averaging))
+
+
+def no_tensor(good_ratio, attention_mask):
+    return 1.0
+
+
+def test_a_custom_loss_that_returns_no_tensor_is_one_sentence():
+    config = GatedConfig(quality_loss_type="custom", quality_loss_function="tests.models.test_losses:no_tensor")
+    with pytest.raises(UserError, match=r"no_tensor returned a float; takes \[batch, seq\] = \[1, 2\]$"):
+        quality_loss([torch.zeros(1, 2, 1)], None, config)

@@ -213,3 +213,34 @@ def test_a_custom_expert_is_trained_if_its_class_says_so(case, tmp_path, monkeyp
             case.family, str(case.base), trash_expert_mode="custom", trash_expert_module=f"own_trash:{name}"
         )
         assert len(trained_trash_parameters(model)) == count
+
+
+UNFIT = {
+    "Kept": ("whose b no checkpoint would hold", "self.register_buffer('b', torch.ones(3), persistent=False)"),
+    "Loose": ("whose t no checkpoint would hold", "self.t = torch.ones(3)"),
+    "Narrow": (
+        r"which returns shape \[1, 2, 1\] for an input of shape \[1, 2, 32\]",
+        "self.out = lambda x: x[..., :1]",
+    ),
+    "Pair": ("which returns a tuple", "self.out = lambda x: (x, x)"),
+    "Broken": ("which fails on an input", "self.out = torch.nn.Linear(3, 3)"),
+}
+
+
+@pytest.mark.parametrize("name", UNFIT)
+def test_a_custom_expert_that_cannot_serve_is_one_sentence(case, tmp_path, monkeypatch, name):
+    said, line = UNFIT[name]
+    (tmp_path / f"own_{name}.py").write_text(
+        f"import torch\nclass {name}(torch.nn.Module):\n    def __init__(self, config):\n        super().__init__()\n"
+        f"        self.out = lambda x: x\n        {line}\n    def forward(self, x):\n        return self.out(x)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    named = {"trash_expert_mode": "custom", "trash_expert_module": f"own_{name}:{name}"}
+    with pytest.raises(UserError, match=rf"^convert\.trash_expert_module: got 'own_{name}:{name}', {said}"):
+        from_base(case.family, str(case.base), **named)
+
+
+def test_a_custom_expert_is_called_with_the_config_alone(case):
+    named = {"trash_expert_mode": "custom", "trash_expert_module": "torch.nn:Linear"}
+    with pytest.raises(UserError, match=r"'torch\.nn:Linear', which cannot be called with the model's config \("):
+        from_base(case.family, str(case.base), **named)

@@ -7,11 +7,12 @@ import torch
 from transformers.models.olmoe.modeling_olmoe import load_balancing_loss_func
 
 from mygo.conversion.parity import gates_held_open
-from mygo.models import from_base
-from mygo.models.constraint import constraint_loss
+from mygo.errors import UserError
+from mygo.models import from_base, load_base, records
+from mygo.models.constraint import constraint_loss, regular_mass
 from mygo.models.families.trash_can import TrashCanBlock, TrashCanRouter
 from mygo.models.routers import routers
-from tests.tiny_decoders import saver
+from tests.tiny_decoders import saver, tiny
 
 
 @pytest.fixture(scope="module")
@@ -172,3 +173,35 @@ def test_regular_experts_are_balanced_among_themselves(save, tokens):
     torch.testing.assert_close(out.load_balancing_loss, load_balancing_loss_func(regular, 4, 2))
     parts = out.lm_loss + 0.01 * out.constraint_loss + 0.5 * out.load_balancing_loss
     torch.testing.assert_close(out.loss, parts)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", ["olmoe", "mixtral", "qwen3_moe"])
+def test_in_bfloat16_weights_are_rounded_where_the_base_rounds_them(name, save, tokens):
+    """Mixtral keeps them in float32; real ones are of bfloat16, and convert compares them so."""
+    base = load_base(save(name), dtype="bfloat16").eval()
+    model = from_base("trash_can", save(name), dtype="bfloat16", quality_gate_init_std=0.3).eval()
+    with gates_held_open(model):
+        assert torch.equal(model(tokens).logits, base(tokens).logits)
+
+
+def test_debug_adds_the_range_of_r(model, tokens):
+    mask = torch.ones_like(tokens)
+    mask[0, :3] = 0
+    assert model(tokens, attention_mask=mask, labels=tokens).good_ratio_range is None
+    model.config.quality_loss_debug = True
+    out = model(tokens, attention_mask=mask, labels=tokens, output_router_logits=True)
+    for layer, (low, high) in zip(out.router_logits, out.good_ratio_range.tolist(), strict=True):
+        r = regular_mass(layer["moe_logits"], 2, 2)[mask.flatten().bool()]
+        assert (low, high) == (r.min().item(), r.max().item())
+
+
+@pytest.mark.parametrize("family", ["trash_can", "stock_moe"])
+@pytest.mark.parametrize("dense", [{"mlp_only_layers": [0, 1]}, {"decoder_sparse_step": 3}])
+def test_a_base_without_a_sparse_layer_is_refused(tmp_path, family, dense):
+    tiny("qwen3_moe", **dense).save_pretrained(tmp_path)
+    with pytest.raises(
+        UserError, match=rf"type qwen3_moe all of whose layers are dense, with convert\.family={family}"
+    ):
+        from_base(family, str(tmp_path))
+    assert not records(from_base("quality_gate", str(tmp_path))).routers

@@ -107,3 +107,11 @@ def test_lora_stands_beside_what_routes(warmed, family):
     assert {name for name in found if "self_attn.q_proj" in name}
     assert all("q_proj" in name or ".mlp.gate." in name for name in found)
     assert any(".mlp.gate." in name for name in found)
+
+
+def test_debug_says_the_range_of_r_where_there_are_trash_cans(warmed, capsys):
+    warmed("trash_can", "olmoe", epochs=1, quality_loss={**DEFAULTS["quality_loss"], "debug": True})
+    lines = [line for line in capsys.readouterr().err.splitlines() if "good_ratio min mean max by layer" in line]
+    assert [line.split(",")[0] for line in lines] == ["warmup: step 1", "warmup: step 2"]
+    low, mean, high = map(float, lines[0].rsplit(": ", 1)[1].split())
+    assert 0 < low < mean < high < 1

@@ -224,3 +224,8 @@ def test_nothing_that_is_deprecated_is_used():
     with warnings.catch_warnings():
         warnings.simplefilter("error", FutureWarning)
         train(samples=4)
+
+
+def test_a_training_of_one_step_trains():
+    """Rounded up its warm-up is that step, at a learning rate of 0."""
+    assert curve("learning_rate", samples=4, warmup_ratio=0.03) == [0.5]

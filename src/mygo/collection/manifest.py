@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mygo.models.routers import experts_of
 from mygo.params import CollectParams
 from mygo.params.families import family_of
 from mygo.workdir import FINGERPRINT_FILE, write_atomically
@@ -52,9 +53,9 @@ def write_manifest(
 def _routers(schema: pa.Schema, config: Any) -> dict[str, int]:
     """How many there are, what each of them chooses among, and how many of these are chosen."""
     trash = getattr(config, "trash_experts", None) or 0
-    experts = config.num_experts
+    experts, top_k = experts_of(config) or 0, getattr(config, "num_experts_per_tok", None) or 0
     width = schema.field("router_probs").type.list_size
-    return dict(zip(ROUTERS, (width // (experts + trash), experts, config.num_experts_per_tok, trash), strict=True))
+    return dict(zip(ROUTERS, (width // (experts + trash), experts, top_k, trash), strict=True))
 
 
 def published_from(fingerprint: dict[str, Any], out: Path) -> bool:

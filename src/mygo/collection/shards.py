@@ -94,8 +94,10 @@ def _first_answers(
         of_samples = row.one_by_one([len(encoded[i].input_ids) for i in members])
         for i, sample in zip(members, of_samples, strict=True):
             for first, stop in answer_turns(encoded[i])[:1]:
-                means["nll_first_answer"][i] = float(sample.nll_M[first - 1 : stop - 1].mean())
-                means["nll_first_answer_alone"][i] = float(alone[i][: stop - first].mean())
+                begins = max(first, 1)  # a conversation's very first token has no NLL
+                if begins < stop:
+                    means["nll_first_answer"][i] = float(sample.nll_M[begins - 1 : stop - 1].mean())
+                    means["nll_first_answer_alone"][i] = float(alone[i][begins - first : stop - first].mean())
     return {name: pa.array(values, pa.float32()) for name, values in means.items()}
 
 

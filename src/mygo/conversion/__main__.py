@@ -26,7 +26,7 @@ def main() -> None:
     else:
         try:
             device = torch.device(arguments.device)
-            torch.empty(0, device=device)
+            torch.zeros(1, device=device).item()  # which "meta" has none of
         except (RuntimeError, AssertionError, NotImplementedError):  # a name that torch does not know, or has not here
             raise UserError(
                 f"--device: got {arguments.device}, which is not here; takes cpu, or a device that torch has"

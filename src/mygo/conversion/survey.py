@@ -23,7 +23,9 @@ from mygo.conversion.parity import (
 from mygo.errors import UserError, listed
 from mygo.models.base import load_base, resolve_revision
 from mygo.models.checkpoints import TRAINED_FILE, load_checkpoint, selector_folder
-from mygo.models.loading import selector_type
+from mygo.models.families import classes_of
+from mygo.models.families.classes import name_in_memory
+from mygo.models.loading import read_selector_config, selector_type
 
 BASE = "BASE"  # how the command calls it
 SHOWN = 5  # differences, largest first
@@ -108,7 +110,17 @@ def _tensors(folder: Path, tied: bool) -> dict[str, Read]:
         raise UserError(f"{folder}: holds no weights as .safetensors, the only format that is read")
     if not (folder / TRAINED_FILE).exists():
         return tensors_in_files(folder, tied)
-    return tensors_in_files(selector_folder(folder), tied) | readers_of(folder / TRAINED_FILE)
+    return _laid_over(tensors_in_files(selector_folder(folder), tied), folder)
+
+
+def _laid_over(selector: dict[str, Read], folder: Path) -> dict[str, Read]:
+    """A selector's tensors with the trained ones in place of their own, which are named as they are in memory: in the
+    files of a Mixtral they are called otherwise.
+    """
+    classes = classes_of(read_selector_config(folder))
+    assert classes is not None
+    in_file = {name_in_memory(classes.causal_lm, name): name for name in selector}
+    return selector | {in_file.get(name, name): read for name, read in readers_of(folder / TRAINED_FILE).items()}
 
 
 def _dtype_of(converted: Path, asked: str) -> torch.dtype:

@@ -20,6 +20,7 @@ def advice(params: Params, root: Path) -> list[str]:
         *_mini_models_on_real_text(params, root),
         *_gates_of_a_hub_model(params, root),
         *_loss_that_is_not_read(params),
+        *_trash_that_is_not_read(params),
         *_truth_taken_out_of_the_mini_world(params),
     ]
 
@@ -31,6 +32,20 @@ def _loss_that_is_not_read(params: Params) -> list[str]:
         return []
     return [
         f"warmup.quality_loss.type is {kind}, which convert.family={params.convert.family} does not read: {instead}"
+    ]
+
+
+def _trash_that_is_not_read(params: Params) -> list[str]:
+    """Of families without gates, which put nothing in a block's place, and of gates, whose routers get no new rows."""
+    convert = params.convert
+    unread = {
+        "trash_expert_mode": convert.trash_expert_mode != "zero" and convert.family in WITHOUT_GATES,
+        "trash_experts": convert.trash_experts is not None and convert.family != "trash_can",
+    }
+    return [
+        f"convert.{name} is {getattr(convert, name)}, which convert.family={convert.family} does not read"
+        for name, is_unread in unread.items()
+        if is_unread
     ]
 
 

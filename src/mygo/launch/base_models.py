@@ -7,10 +7,9 @@ from typing import Any, Literal
 from mygo.errors import UserError, shown
 from mygo.params import Params
 from mygo.params.choices import MINI_BASE_MODELS, Family
-from mygo.params.families import ROUTED, family_of, why_not
+from mygo.params.families import EXPERTS, ROUTED, all_dense, family_of, why_not
 from mygo.params.inputs import BASE_FOLDER, MADE, is_folder
 
-EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts")  # how many, as configs say it
 WARMED = "data/warmed"  # holds a model for each epoch of the warm-up
 
 
@@ -48,7 +47,8 @@ def has_routers(model: str, root: Path) -> bool | None:
     config = _config_of(model, root) if is_folder(model, root) else None
     if config is None:
         return None
-    return config["model_type"] in ROUTED or "moe" in config["model_type"] or any(map(config.get, EXPERTS))
+    sparse = config["model_type"] in ROUTED or "moe" in config["model_type"] or any(map(config.get, EXPERTS))
+    return sparse and not all_dense(config)
 
 
 def of_the_mini_world(path: Path, root: Path) -> bool:

@@ -19,7 +19,7 @@ from transformers.utils.generic import ModelOutput, can_return_tuple
 
 from mygo.models.gate import QualityGate
 from mygo.models.losses import Part
-from mygo.models.routers import TrashRouter, routers
+from mygo.models.routers import TrashRouter, experts_of, routers
 from mygo.models.terms import Term, total
 from mygo.models.trash import begin_pass
 
@@ -152,7 +152,7 @@ class SelectorCausalLM(SelectorPreTrained):
 
     def _load_balancing(self, routers: tuple[Tensor, ...], attention_mask: Tensor | None) -> Tensor | int:
         found: Any = routers
-        return load_balancing_loss_func(found, self.config.num_experts, self.config.num_experts_per_tok, attention_mask)
+        return load_balancing_loss_func(found, experts_of(self.config), self.config.num_experts_per_tok, attention_mask)
 
     def _flags(self, wanted: bool, trains: bool) -> dict[str, bool]:
         """What the decoder is asked for, beside its hidden state."""

@@ -23,6 +23,12 @@ def regular_mass(logits: Tensor, trash_experts: int, top_k: int) -> Tensor:
     return regular.topk(min(top_k, regular.shape[-1]), dim=-1).values.sum(-1)
 
 
+def regular_masses(routers: Sequence[Tensor], rows: int, config: Any) -> list[Tensor]:
+    """r of each layer [B, T], on one device; the arguments are those of `constraint_loss`."""
+    device, trash, top_k = routers[-1].device, config.trash_experts, config.num_experts_per_tok
+    return [regular_mass(layer.to(device), trash, top_k).view(rows, -1) for layer in routers]
+
+
 def beta_constraint(mass: Tensor, alpha: float, beta: float) -> Tensor:
     """-((alpha - 1) log r + (beta - 1) log(1 - r)): minus the logarithm of a Beta(alpha, beta) density, but for its
     constant. With alpha 1 and beta 2 it is -log(1 - r), and pulls probability to the trash.
@@ -41,12 +47,9 @@ def constraint_loss(
     `quality_loss_averaging`. `routers`: L logits [B * T, E + K] of B = `rows` samples; attention_mask [B, T] (None: no
     padding). Returns a scalar with a gradient, and [L] without.
     """
-    device = routers[-1].device  # layers may lie on several devices
+    masses = regular_masses(routers, rows, config)
+    device = masses[0].device
     part = part.to(device)
-    masses = [
-        regular_mass(layer.to(device), config.trash_experts, config.num_experts_per_tok).view(rows, -1)
-        for layer in routers
-    ]
     mask_BT = (torch.ones_like(masses[0]) if attention_mask is None else attention_mask).bool().to(device)
     average = AVERAGING[config.quality_loss_averaging]
     losses = [

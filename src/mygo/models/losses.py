@@ -96,10 +96,10 @@ def custom(good_BT: Tensor, mask_BT: Tensor, config: GatedConfig, part: Part) ->
     """
     key = "warmup.quality_loss.function"
     loss_BT = load_named(config.quality_loss_function, key)(good_BT, mask_BT)
-    if loss_BT.shape != good_BT.shape:
+    if not isinstance(loss_BT, Tensor) or loss_BT.shape != good_BT.shape:
+        what = f"shape {list(loss_BT.shape)}" if isinstance(loss_BT, Tensor) else f"a {type(loss_BT).__name__}"
         raise UserError(
-            f"{key}: {config.quality_loss_function} returned shape {list(loss_BT.shape)}; takes [batch, seq] = "
-            f"{list(good_BT.shape)}"
+            f"{key}: {config.quality_loss_function} returned {what}; takes [batch, seq] = {list(good_BT.shape)}"
         )
     return AVERAGING[config.quality_loss_averaging](loss_BT, mask_BT, part)
 
@@ -132,17 +132,22 @@ def quality_loss(
     return losses_L.mean(), ratios_L
 
 
-@torch.no_grad()
 def good_ratio_range(scores: Sequence[Tensor], attention_mask: Tensor | None) -> Tensor:
-    """The smallest and the largest good_ratio of each layer over the tokens under the mask.
-
-    scores: L raw scores [B, T, 1]; attention_mask [B, T] or None -> [L, 2]; (inf, -inf) if there are no tokens.
-    """
+    """`token_range` of good_ratio; scores: L raw scores [B, T, 1]."""
     device = scores[-1].device
-    good_LBT = torch.stack([torch.sigmoid(score.float()).squeeze(-1).to(device) for score in scores])
-    padding_BT = torch.zeros_like(good_LBT[0], dtype=torch.bool)
+    return token_range([torch.sigmoid(score.float()).squeeze(-1).to(device) for score in scores], attention_mask)
+
+
+@torch.no_grad()
+def token_range(layers: Sequence[Tensor], attention_mask: Tensor | None) -> Tensor:
+    """The smallest and the largest value of each layer over the tokens under the mask.
+
+    layers: L times [B, T]; attention_mask [B, T] or None -> [L, 2]; (inf, -inf) if there are no tokens.
+    """
+    value_LBT = torch.stack(list(layers))
+    padding_BT = torch.zeros_like(value_LBT[0], dtype=torch.bool)
     if attention_mask is not None:
-        padding_BT = ~attention_mask.bool().to(device)
-    low_L = good_LBT.masked_fill(padding_BT, float("inf")).flatten(1).amin(1)
-    high_L = good_LBT.masked_fill(padding_BT, -float("inf")).flatten(1).amax(1)
+        padding_BT = ~attention_mask.bool().to(value_LBT.device)
+    low_L = value_LBT.masked_fill(padding_BT, float("inf")).flatten(1).amin(1)
+    high_L = value_LBT.masked_fill(padding_BT, -float("inf")).flatten(1).amax(1)
     return torch.stack([low_L, high_L], dim=1)

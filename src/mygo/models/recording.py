@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from mygo.models.gate import gated_blocks
-from mygo.models.routers import TrashRouter, routers
+from mygo.models.routers import TrashRouter, experts_of, router_map, routers
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,14 @@ class Records:
 
 def records(model: nn.Module) -> Records:
     """What a model records: of a plain base its routers, if it has any."""
-    gates, found = bool(gated_blocks(model)), bool(routers(model))
     trash = next((module.out_features for module in model.modules() if isinstance(module, TrashRouter)), 0)
+    gates, found = bool(gated_blocks(model)), _all_alike(list(routers(model).values()), experts_of(model.config), trash)
     top_k = getattr(model.config, "num_experts_per_tok", None) if found else None
     return Records(gates, found, gates and not found, trash, int(top_k or 0))  # pyright: ignore[reportArgumentType]
+
+
+def _all_alike(found: list[nn.Module], experts: int | None, trash: int) -> bool:
+    """Whether there are routers, and each has an output for every expert that the config counts: by its count the
+    columns of statistics are read.
+    """
+    return bool(found) and all(len(router_map(router)[0]) == (experts or 0) + trash for router in found)

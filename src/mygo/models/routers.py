@@ -3,10 +3,14 @@
 N tokens, D hidden, E experts.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.utils.output_capturing import OutputRecorder
+
+from mygo.params.families import EXPERTS
 
 
 class TrashRouter(nn.Linear):
@@ -26,6 +30,11 @@ def routers(model: nn.Module) -> dict[str, nn.Module]:
         for name, module in model.named_modules()
         if kinds and isinstance(module, kinds) and isinstance(getattr(module, "weight", None), Tensor)
     }
+
+
+def experts_of(config: Any) -> int | None:
+    """How many experts a router chooses among, as a config has it, of a base or a selector; trash does not count."""
+    return next((count for name in EXPERTS if (count := getattr(config, name, None))), None)
 
 
 def router_map(router: nn.Module) -> tuple[Tensor, Tensor | None]:

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from mygo.errors import UserError
 from mygo.models.config import GatedConfig
-from mygo.models.named import load_named
+from mygo.models.custom_trash import check_shape, custom_expert
 
 KEY = "convert.trash_expert_mode"
 DOWN_STD = 0.02
@@ -154,18 +154,6 @@ def mean_expert(config: GatedConfig, block: nn.Module) -> MeanExpert:
     return MeanExpert(experts)
 
 
-def custom_expert(config: GatedConfig) -> nn.Module:
-    """What `convert.trash_expert_module` names, built from the config. Raises `UserError` if that is not a module.
-
-    Warm-up trains it if its class says `trained = True`.
-    """
-    key = "convert.trash_expert_module"
-    expert = load_named(config.trash_expert_module, key)
-    if not (isinstance(expert, type) and issubclass(expert, nn.Module)):
-        raise UserError(f"{key}: got {config.trash_expert_module!r}, which is not a torch.nn.Module class")
-    return expert(config)
-
-
 # Built from the config and the feed-forward block. None stands for zero: there is nothing to add, nothing is computed.
 TRASH_EXPERTS: dict[str, Callable[[GatedConfig, nn.Module], nn.Module | None]] = {
     "zero": lambda config, block: None,
@@ -223,4 +211,6 @@ def renew_trash_experts(model: nn.Module, config: GatedConfig, dtype: torch.dtyp
         assert expert is not None
         if isinstance(expert, MeanExpert):
             expert.begin(block.experts)
+        if config.trash_expert_mode == "custom":
+            check_shape(expert, config)
         block.trash_expert = expert.to(dtype=dtype, device=next(block.parameters()).device)

@@ -12,6 +12,7 @@ from mygo.params.choices import Family
 
 # `model_type` of the bases that a family takes; quality_gate takes any decoder whose layers have a feed-forward block.
 ROUTED = ("olmoe", "qwen3_moe", "mixtral")
+EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts")  # how many there are, as configs say it
 BASE_TYPES: dict[Family, tuple[str, ...] | None] = {
     "select_moe": ("olmoe",),
     "quality_gate": None,
@@ -68,4 +69,15 @@ def why_not(family: Family, config: Mapping[str, Any]) -> str | None:
         return f"a model of type {kind}, which cannot be gated: {reason}; {TAKES}"
     if bases is not None and kind not in bases:
         return f"a model of type {kind} with convert.family={family}; {TAKES}"
+    if "routers" in RECORDS[family] and all_dense(config):
+        return f"a model of type {kind} all of whose layers are dense, with convert.family={family}; {TAKES}"
     return None
+
+
+def all_dense(config: Mapping[str, Any]) -> bool:
+    """Whether a raw config leaves a model of a sparse `model_type` without a sparse layer (Qwen3-MoE's can)."""
+    layers, dense = config.get("num_hidden_layers"), config.get("mlp_only_layers") or []
+    step = config.get("decoder_sparse_step") or 1
+    if not (isinstance(layers, int) and isinstance(step, int) and isinstance(dense, list)):
+        return False
+    return all(layer in dense or (layer + 1) % step for layer in range(layers))

@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from transformers import PreTrainedModel
 
+from mygo.models.routers import experts_of
 from mygo.workdir import write_atomically
 
 # Longer rows gain nothing: a CPU core has its matrices in cache at about 2,048 tokens, a GPU is busy at 16,384.
@@ -55,7 +56,7 @@ def bytes_per_token(model: PreTrainedModel) -> int:
     """
     config = model.config.get_text_config()
     used_experts = getattr(config, "num_experts_per_tok", None) or 1
-    all_experts = getattr(config, "num_experts", None) or 0
+    all_experts = experts_of(config) or 0
     one_layer = 12 * config.hidden_size + used_experts * (3 * config.intermediate_size + 3 * config.hidden_size)
     recorded = config.num_hidden_layers * (all_experts * 3 + 8)
     return 4 * (one_layer + recorded)

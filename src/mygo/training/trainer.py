@@ -39,7 +39,7 @@ def training_arguments(
         gradient_accumulation_steps=accumulation,
         learning_rate=params.learning_rate,
         lr_scheduler_type=params.lr_scheduler,
-        warmup_steps=params.warmup_ratio,
+        warmup_steps=params.warmup_ratio if steps > 1 else 0,  # of one step it would be all, at a learning rate of 0
         weight_decay=params.weight_decay,
         max_grad_norm=params.max_grad_norm,
         activation_checkpointing=params.gradient_checkpointing,

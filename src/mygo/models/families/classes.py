@@ -91,6 +91,13 @@ def keep_weight_conversion(base_type: str, pairs: list[tuple[type, type]]) -> No
             register_checkpoint_conversion_mapping(ours.__name__, mapping, overwrite=True)
 
 
+def name_in_memory(cls: type[PreTrainedModel], name: str) -> str:
+    """What a tensor of a checkpoint's files is called in a model of this class."""
+    for transform in get_checkpoint_conversion_mapping(cls.__name__) or []:
+        name = transform.rename_source_key(name)[0]
+    return name
+
+
 def renames(base_type: str, name: str) -> bool:
     """Whether a base's weight conversion would take the name of a parameter of ours for one of its own."""
     mapping = _conversion(base_type, base_classes(base_type).causal_lm) or []

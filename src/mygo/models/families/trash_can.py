@@ -24,9 +24,9 @@ from torch.nn.functional import linear
 from transformers.utils.generic import ModelOutput
 
 from mygo.models.config import TrashCanConfig
-from mygo.models.constraint import constraint_loss
+from mygo.models.constraint import constraint_loss, regular_masses
 from mygo.models.families.classes import Classes, WithDecoder, make_classes
-from mygo.models.losses import Part
+from mygo.models.losses import Part, token_range
 from mygo.models.routers import TrashRouter, routers
 from mygo.models.terms import Term
 from mygo.params.families import selector_type
@@ -46,7 +46,9 @@ class TrashCanRouter(nn.Module):
         weight_Nk, expert_Nk = torch.softmax(logits, dim=-1, dtype=torch.float).topk(self.top_k, dim=-1)
         if getattr(self, "norm_topk_prob", True):
             weight_Nk = weight_Nk / weight_Nk.sum(dim=-1, keepdim=True)
-        return logits, weight_Nk.to(logits.dtype), expert_Nk
+        if hasattr(self, "norm_topk_prob"):  # Mixtral has neither the setting nor the rounding
+            weight_Nk = weight_Nk.to(logits.dtype)
+        return logits, weight_Nk, expert_Nk
 
     def regular(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The same of the base's own router."""
@@ -101,9 +103,12 @@ class TrashCanCausalLM(WithDecoder):
         **kwargs: Any,
     ) -> dict[str, Term]:
         """The constraint on r besides, whose mean is logged as good_ratio."""
-        value, ratio_L = constraint_loss(said["router_logits"], attention_mask, len(labels), self.config, part)
+        routed, rows = said["router_logits"], len(labels)
+        value, ratio_L = constraint_loss(routed, attention_mask, rows, self.config, part)
+        debug = self.config.quality_loss_debug
+        range_L2 = token_range(regular_masses(routed, rows, self.config), attention_mask) if debug else None
         terms = super().loss_terms(said, logits, labels, attention_mask, part, **kwargs)
-        return terms | {"constraint_loss": Term(value, self.config.quality_loss_weight, ratio_L)}
+        return terms | {"constraint_loss": Term(value, self.config.quality_loss_weight, ratio_L, range_L2)}
 
     def _flags(self, wanted: bool, trains: bool) -> dict[str, bool]:
         return {"output_router_logits": wanted or trains}
