@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from mygo.models.constraint import EPS, beta_constraint, constraint_loss, regular_mass
+from mygo.models.constraint import beta_constraint, constraint_loss, log_masses, regular_mass
 from mygo.models.losses import Part
 
 # Probabilities 1/10, 2/10, 3/10, 4/10 of four experts, the last of them trash.
@@ -38,12 +38,17 @@ def test_r_is_float32_whatever_the_router_says():
         (2.0, 1.0, 0.25, math.log(4)),
         (3.0, 2.0, 0.5, 3 * math.log(2)),  # 2 log 2 + log 2
         (1.0, 1.0, 0.3, 0.0),
-        (1.0, 2.0, 1.0, -math.log(EPS)),
-        (2.0, 2.0, 0.0, -math.log(EPS)),
     ],
 )
 def test_minus_the_logarithm_of_a_beta_density(alpha, beta, r, loss):
-    assert beta_constraint(torch.tensor(r), alpha, beta).item() == pytest.approx(loss, rel=1e-5, abs=1e-6)
+    logs = torch.tensor(r).log(), torch.tensor(1 - r).log()
+    assert beta_constraint(*logs, alpha, beta).item() == pytest.approx(loss, rel=1e-5, abs=1e-6)
+
+
+def test_the_logarithms_are_those_of_r_and_of_the_rest():
+    for trash, top_k in ((1, 1), (1, 2), (2, 1), (2, 2)):
+        r = regular_mass(LOGITS, trash, top_k)
+        torch.testing.assert_close(log_masses(LOGITS, trash, top_k), (r.log(), (1 - r).log()))
 
 
 def rows(*masses):
@@ -72,13 +77,14 @@ def test_its_gradient_by_hand():
     assert logits.grad[0].tolist() == pytest.approx([0.75, -0.75], rel=1e-5)
 
 
-def test_it_stays_finite_where_nothing_or_everything_is_trash():
-    for mass in (torch.tensor([[80.0, -80.0]]), torch.tensor([[-80.0, 80.0]])):
-        logits = mass.requires_grad_()
-        loss, _ = constraint_loss([logits], None, 1, config(trash_can_alpha=2.0))
+def test_it_pulls_where_nothing_or_everything_is_trash():
+    """-log(1 - r) and -log r of logits (80, -80) are 160, and their gradient is 1, although r rounds to 1 and 0."""
+    for alpha, beta, z in ((1.0, 2.0, 80.0), (2.0, 1.0, -80.0)):
+        logits = torch.tensor([[z, -z]], requires_grad=True)
+        loss, _ = constraint_loss([logits], None, 1, config(trash_can_alpha=alpha, trash_can_beta=beta))
         loss.backward()
-        assert loss.isfinite()
-        assert logits.grad.isfinite().all()
+        assert loss.item() == pytest.approx(160.0)
+        assert logits.grad[0].tolist() == pytest.approx([1.0, -1.0] if z > 0 else [-1.0, 1.0])
 
 
 @pytest.mark.parametrize("averaging", ["sample_wise", "token_wise"])

@@ -1,6 +1,7 @@
 """What a training shows while it runs: a sentence at its start, a bar or a line of the loss, curves for DVC."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,10 +48,14 @@ class LogLastStep(TrainerCallback):
 
 
 class LiveCallback(TrainerCallback):
-    """Loss curves for DVC: every logged value that is not a timing goes to a DVCLive folder. Main process only."""
+    """Loss curves for DVC: every logged value that is not a timing goes to a DVCLive folder. Main process only.
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    `plotted`: values that dvc.yaml draws. Of one that a training does not have there is a curve without a point, which
+    `dvc plots` passes over; of a file that is not there it warns.
+    """
+
+    def __init__(self, folder: Path, plotted: Sequence[str] = ()) -> None:
+        self.folder, self.plotted = folder, plotted
         self.live: Live | None = None
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
@@ -73,8 +78,13 @@ class LiveCallback(TrainerCallback):
         self.live.make_summary()
 
     def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        if self.live is not None:
-            self.live.end()
+        if self.live is None:
+            return
+        self.live.end()
+        for name in self.plotted:
+            curve = self.folder / f"plots/metrics/train/{name}.tsv"
+            if not curve.exists():
+                curve.write_text(f"step\t{name}\n")
 
 
 class StartMessage(TrainerCallback):

@@ -19,6 +19,8 @@ from mygo.training.saving import SaveEveryEpoch
 from mygo.training.trainable import make_trainable
 from mygo.training.trainer import FiniteLossTrainer, training_arguments
 
+PLOTTED = ("lm_loss", "quality_loss", "constraint_loss")
+
 
 def published(task: Task) -> Outcome:
     """Train what `warmup.trainable` names, and leave a checkpoint after every epoch."""
@@ -31,7 +33,7 @@ def published(task: Task) -> Outcome:
         args=training_arguments(params, runtime, task.seed, len(task.dataset), "warmup"),
         train_dataset=task.dataset,
         data_collator=PadCollator(pad_token_id(task.tokenizer)),
-        callbacks=[StartMessage("warmup"), save, LiveCallback(task.curves)],
+        callbacks=[StartMessage("warmup"), save, LiveCallback(task.curves, PLOTTED)],
         debug=params.quality_loss.debug,
     )
     trainer.train()
