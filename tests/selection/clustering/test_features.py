@@ -84,6 +84,12 @@ def test_text_is_latent_semantic_analysis_of_what_is_said(write, made, talks):
     assert x.tobytes() == featured(made, folders, range(20), features="text").tobytes()
 
 
+@pytest.mark.filterwarnings("error")
+def test_equal_texts_say_nothing(write, made):
+    folders = write([made.Sample("a", i, [1.0], np.zeros((2, 2))) for i in range(6)])
+    assert np.ptp(featured(made, folders, range(6), features="text", pca=1)) == 0
+
+
 def test_text_of_some_rows_and_of_none(write, made, talks, monkeypatch):
     monkeypatch.setattr(features, "BATCH_ROWS", 3)
     folders = write(talks)
