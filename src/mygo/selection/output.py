@@ -46,8 +46,8 @@ PARQUET_LINE = """
 
 
 def scores_table(keys: pa.Table, graded: Graded, chosen: Chosen, reason: Sequence[str]) -> pa.Table:
-    """Every sample of the pool, in its order. A sample that cannot be kept, or has no score (NaN), has no rank; one that
-    was not clustered has null there, noise -1. `duplicate_of`: the id of the sample that stays for one.
+    """Every sample of the pool, in its order. One that cannot be kept, or has no score (NaN), has no rank; one that was
+    not clustered has null there, noise -1. `duplicate_of`: the id of the sample that stays for one.
     """
     rank = np.zeros(len(reason), dtype=np.int64)
     rank[graded.ranked] = np.arange(1, len(graded.ranked) + 1)
