@@ -42,11 +42,17 @@ class Grams:
     def of(self, row: int) -> np.ndarray:
         return self.values[self.first_R[row] : self.first_R[row + 1]]
 
-    def jaccard(self, one: int, other: int) -> float:
-        """Size of the intersection over that of the union; 1 for two empty texts."""
-        a, b = self.of(one), self.of(other)
-        shared = len(a) + len(b) - len(np.union1d(a, b))
-        return shared / (len(a) + len(b) - shared) if len(a) or len(b) else 1.0
+    def jaccard(self, one: int, others: np.ndarray) -> np.ndarray:
+        """Size of the intersection over that of the union, with each of the others; 1 for two empty texts."""
+        own, first_O, size_O = self.of(one), self.first_R[others], self.first_R[others + 1] - self.first_R[others]
+        end_O = np.cumsum(size_O)
+        theirs = self.values[np.arange(size_O.sum()) + np.repeat(first_O - (end_O - size_O), size_O)]
+        before = np.zeros(len(theirs) + 1, dtype=np.int64)  # how many of own are among theirs before each place
+        if len(own):
+            before[1:] = np.cumsum(own[np.searchsorted(own, theirs).clip(max=len(own) - 1)] == theirs)
+        shared_O = before[end_O] - before[end_O - size_O]
+        union_O = len(own) + size_O - shared_O
+        return np.where(union_O > 0, shared_O / np.maximum(union_O, 1), 1.0)
 
 
 def read_grams(pool: Path) -> Grams:
@@ -68,8 +74,8 @@ def duplicates_along(order: np.ndarray, grams: Grams, shared: Buckets, similarit
     duplicate_of: dict[int, int] = {}
     for row in place:
         buckets = shared[row]
-        others = {other for bucket in buckets for other in stayed.get(bucket, ())}
-        alike = [other for other in others if grams.jaccard(row, other) >= similarity]
+        others = np.array(sorted({other for bucket in buckets for other in stayed.get(bucket, ())}), dtype=np.int64)
+        alike = others[grams.jaccard(row, others) >= similarity].tolist()
         if alike:
             duplicate_of[row] = min(alike, key=place.__getitem__)
             continue
