@@ -5,7 +5,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from mygo.errors import UserError
-from mygo.selection.statistics import open_statistics
+from mygo.selection.reading.statistics import open_statistics
 from tests.selection.by_hand import run_select as run
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from mygo.selection.duplicates import bands_of, duplicates_along, read_grams, shared_buckets
+from mygo.selection.spending.duplicates import bands_of, duplicates_along, read_grams, shared_buckets
 
 WORDS = [f"w{i}" for i in range(200)]
 

@@ -10,9 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from mygo.errors import UserError
+from mygo.selection.reading.statistics import open_statistics
 from mygo.selection.scores.combine import combined, scaled_ranks, z_scores
 from mygo.selection.scores.routers import good_experts
-from mygo.selection.statistics import open_statistics
 from tests.selection.by_hand import Sample, lists
 
 # two layers of four experts, mean over tokens

@@ -9,7 +9,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 
 from mygo.selection.clustering import features
 from mygo.selection.clustering.features import features_of
-from mygo.selection.statistics import open_statistics
+from mygo.selection.reading.statistics import open_statistics
 
 
 def asked(made, **changes):

@@ -12,7 +12,7 @@ import numpy as np
 from mygo.params import ClusteringParams
 from mygo.selection.clustering.kmeans import spherical_kmeans
 from mygo.selection.clustering.samples import draw
-from mygo.selection.material import stream
+from mygo.selection.reading.material import stream
 
 logger = logging.getLogger(__name__)
 

@@ -15,8 +15,8 @@ from mygo.errors import UserError
 from mygo.params import ClusteringParams
 from mygo.selection.clustering.kmeans import normalise
 from mygo.selection.clustering.samples import draw
-from mygo.selection.material import stream
-from mygo.selection.statistics import CLUSTERED_BY, Statistics
+from mygo.selection.reading.material import stream
+from mygo.selection.reading.statistics import CLUSTERED_BY, Statistics
 
 TEXT_FEATURES = 100  # of the text, as is usual for latent semantic analysis
 HASHED = 2**18  # W

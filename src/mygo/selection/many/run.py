@@ -11,7 +11,7 @@ from pathlib import Path
 from mygo.errors import UserError, shown
 from mygo.metrics import write_metrics, write_plot
 from mygo.selection.many.settings import Setting
-from mygo.selection.opened import Memo, Opened, beside, open_both
+from mygo.selection.reading.opened import Memo, Opened, beside, open_both
 from mygo.selection.run import select_from
 from mygo.workdir import digest, hash_folder, write_atomically, writing
 
