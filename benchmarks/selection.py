@@ -32,11 +32,11 @@ from threadpoolctl import threadpool_limits
 from benchmarks import pandas_selection
 from benchmarks.made_statistics import Size, write_statistics
 from benchmarks.pandas_selection import Chosen
-from mygo.selection.budget import budget_of
 from mygo.selection.clustering.kmeans import normalise, spherical_kmeans
 from mygo.selection.ranking import rank_rows
+from mygo.selection.reading.statistics import open_statistics
 from mygo.selection.scores.gates import layer_gates, normalised_mean
-from mygo.selection.statistics import open_statistics
+from mygo.selection.spending.budget import budget_of
 
 SEED = 0
 MATMUL = 2048  # rows and columns of the product that peak is measured on

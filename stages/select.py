@@ -19,9 +19,9 @@ from mygo.params import load_params
 def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     params = load_params()
-    from mygo.selection.provenance import check_model
+    from mygo.selection.reading.provenance import check_model
+    from mygo.selection.reading.statistics import open_statistics
     from mygo.selection.run import select
-    from mygo.selection.statistics import open_statistics
 
     check_model(open_statistics(Path("data/statistics")), Path("data/warmed/digests.json"), params.collect)
     folders = {"reference": Path("data/reference_statistics"), "reference_pool": Path("data/reference")}

@@ -17,9 +17,9 @@ from mygo.data.encoding import Encoder
 from mygo.data.pool import write_pool
 from mygo.data.records import Sample
 from mygo.models.checkpoints import load_checkpoint
-from mygo.selection.material import Material
+from mygo.selection.reading.material import Material
+from mygo.selection.reading.statistics import open_statistics
 from mygo.selection.scores import SCORES
-from mygo.selection.statistics import open_statistics
 from tests.collection.processes import CPU, PARAMS
 from tests.selection.by_hand import make_params
 

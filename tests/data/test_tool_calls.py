@@ -18,7 +18,7 @@ from mygo.data.records import Rejected, RowError, from_records
 from mygo.data.sources import SourceFile, read_files
 from mygo.selection.choosing import Chosen
 from mygo.selection.grading import Graded
-from mygo.selection.output import scores_table, write_selection
+from mygo.selection.result.output import scores_table, write_selection
 from tests.data.template_tokenizers import template_tokenizer
 
 ARGUMENTS = {"city": "Bern", "days": [1, 2.5], "deep": {"a": None}}

@@ -10,10 +10,10 @@ import pytest
 
 from mygo.params import SelectParams
 from mygo.params.choices import ScoreName
-from mygo.selection.material import Material
+from mygo.selection.reading.material import Material
+from mygo.selection.reading.statistics import Statistics
 from mygo.selection.run import Selection, select
 from mygo.selection.scores import SCORES
-from mygo.selection.statistics import Statistics
 from tests.selection.by_hand import Folders, Sample, logit, make_params, naive_gates, random_samples, write_folders
 
 DIRECTIONS = {"x": [1.0, 0.0, 0.1], "y": [0.0, 2.0, 0.2], "z": [0.3, 0.0, 3.0]}

@@ -7,8 +7,8 @@ import pytest
 
 from mygo.errors import UserError
 from mygo.params import check_params
-from mygo.selection.budget import budget_of, most_that_fit, spend
-from mygo.selection.quotas import Quotas
+from mygo.selection.spending.budget import budget_of, most_that_fit, spend
+from mygo.selection.spending.quotas import Quotas
 from tests.selection.by_hand import make_params
 from tests.test_params import params_with
 

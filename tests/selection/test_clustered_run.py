@@ -5,7 +5,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from mygo.errors import UserError
-from mygo.selection.statistics import open_statistics
+from mygo.selection.reading.statistics import open_statistics
 from tests.selection.by_hand import run_select as run
 
 
@@ -117,7 +117,7 @@ def test_more_clusters_than_samples_are_refused(write, made, samples):
 
 def test_statistics_without_features_are_refused(write, made, samples):
     with pytest.raises(
-        UserError, match=r"^select\.clusters: .*statistics holds no features .*\(router_probs, .*: gate_profile, text$"
+        UserError, match=r"^select\.clustering\.features: .*statistics holds no features .*; takes gate_profile, text$"
     ):
         run(write(samples), made.params(score="raw", clusters=2))
 

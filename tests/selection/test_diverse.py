@@ -42,6 +42,17 @@ def test_of_equals_the_best_ranked_comes_first():
         assert STRATEGIES[name](over(x_RD[:1], most=1)).tolist() == [0]
 
 
+def test_equal_rows_stay_equal_in_a_matrix_product():
+    """Where they stand decides how their cosines are rounded; of ten directions the ten best-ranked rows are taken."""
+    for seed, features in ((0, 3), (1, 7), (2, 64), (3, 1024)):
+        rng = np.random.default_rng(seed)
+        direction = rng.integers(0, 10, 1003)
+        x_RD = normalise(rng.normal(size=(10, features)).astype(np.float32))[direction]
+        ranked = rng.permutation(1003)
+        best = ranked[np.unique(direction[ranked], return_index=True)[1]]
+        assert set(STRATEGIES["k_center"](over(x_RD, ranked, most=10))[:10].tolist()) == set(best.tolist())
+
+
 def greedy(x_RD, most):
     """Facility location as its definition says it, without draws and blocks."""
     similarity, best, taken = 1 + x_RD.astype(np.float64) @ x_RD.T.astype(np.float64), np.zeros(len(x_RD)), []
@@ -86,5 +97,8 @@ def test_a_run(write, made, strategy):
     assert {i % 3 for i, row in enumerate(rows) if row["selected"]} == {0, 1, 2}
     assert {row["reason"] for row in rows} == {"kept", "below_budget", "too_short"}
     assert result.metrics["selected"] == 3
-    with pytest.raises(UserError, match=r"statistics holds no features of samples .*: gate_profile, text$"):
+    with pytest.raises(
+        UserError,
+        match=r"^select\.clustering\.features: .*statistics holds no features of samples .*; takes gate_profile, text$",
+    ):
         made.run(write(samples, name="other"), made.params(strategy=strategy))

@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from mygo.selection.duplicates import bands_of, duplicates_along, read_grams, shared_buckets
+from mygo.selection.spending.duplicates import bands_of, duplicates_along, read_grams, shared_buckets
 
 WORDS = [f"w{i}" for i in range(200)]
 
@@ -54,8 +54,19 @@ def test_jaccard_of_grams_by_hand(write, made):
     samples = [made.Sample("a", i, [1.0], np.zeros((2, 2)), messages=talk(text)) for i, text in enumerate(texts)]
     grams = read_grams(write(samples).pool)
     assert [len(grams.of(i)) for i in range(6)] == [2, 3, 1, 1, 0, 1]
-    assert grams.jaccard(0, 1) == pytest.approx(2 / 3)
-    assert [grams.jaccard(*pair) for pair in ((2, 3), (4, 4), (2, 4), (0, 5))] == [1, 1, 0, 0]
+    assert grams.jaccard(0, np.array([5, 1, 4, 0])).tolist() == pytest.approx([0, 2 / 3, 0, 1])
+    assert grams.jaccard(2, np.array([3, 4])).tolist() == [1, 0]
+    assert grams.jaccard(4, np.array([4, 1])).tolist() == [1, 0]
+    assert grams.jaccard(0, np.array([], dtype=np.int64)).tolist() == []
+
+
+def test_scripts_without_spaces_are_cut_at_letters(write, made):
+    """Of one word each, texts that differ in a letter would share nothing."""
+    texts = ["机器学习是人工智能", "机器学习是人工的智能", "สวัสดีครับ", "한국어 문장 하나 둘 셋", "où est l'été né"]
+    samples = [made.Sample("a", i, [1.0], np.zeros((2, 2)), messages=talk(text)) for i, text in enumerate(texts)]
+    grams = read_grams(write(samples).pool)
+    assert [len(grams.of(i)) for i in range(5)] == [5, 6, 6, 1, 1]
+    assert grams.jaccard(0, np.array([1])) == pytest.approx(3 / 8)
 
 
 def test_bands_catch_what_they_promise():

@@ -103,5 +103,7 @@ def test_a_ceiling_leaves_out_what_reaches_it(write, made):
         assert sorted(row["source_index"] for row in made.read_jsonl(out / "selected.jsonl")) == [1, 2, 3, 4]
         assert table["reason"].to_pylist()[4:] == ["above_ceiling"] * 4
         assert table["score"].null_count == 0
+        assert table["rank"].null_count == 4
+        assert table["rank"].to_pylist()[4:] == [None] * 4
     with pytest.raises(UserError, match=r"^select\.ceiling: got 0\.05, and every sample's raw reaches it"):
         made.run(write(samples, name="all"), made.params(score="raw", ceiling=0.05))

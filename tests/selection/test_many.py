@@ -87,6 +87,42 @@ def test_a_setting_that_fails_is_named_and_stops_no_other(folders, tmp_path):
     assert (tmp_path / "out/select=random/selected.jsonl").exists()
 
 
+def test_another_reference_set_is_another_selection(folders, tmp_path, monkeypatch):
+    made, whole = [], run.select_from
+    monkeypatch.setattr(run, "select_from", lambda *args: made.append(args[3].name) or whole(*args))
+    shutil.copytree(folders.pool, folders.pool.with_name("reference"))
+    asked, where = settings({"select": "dsir"}), [Folders(folders.statistics, folders.pool)]
+    for _ in range(2):
+        assert select_many(asked, where, tmp_path / "out") == {}
+    assert made == ["select=dsir"]
+    (folders.pool.with_name("reference") / "pool-00001.parquet").unlink()
+    assert select_many(asked, where, tmp_path / "out") == {}
+    assert len(made) == 2
+
+
+def test_two_at_once_do_not_take_each_others_folders_away(folders, tmp_path):
+    where, out = [Folders(folders.statistics, folders.pool)], tmp_path / "out"
+    with run._alone(out), pytest.raises(UserError, match=r"out: another select-many writes to it; wait for it, or"):
+        select_many(settings({"select": "random"}), where, out)
+    assert select_many(settings({"select": "random"}), where, out) == {}
+
+
+def test_texts_and_names_of_any_letters():
+    """Hydra's overrides, which take no letter beyond ASCII and no comma, are only for what is written as such."""
+    shares, path = {"a, b": {"min": 0.5}, "数据": {"max": 0.25}}, "数据/it's (1), x=2.csv"
+    asked = {"select.score": "external", "select.external.path": path, "select.external.score_column": "null"}
+    first, second = settings(asked | {"select.source_shares": shares}, {"name": "x/../" * 90, "select": "full"})
+    assert {name: share.model_dump() for name, share in first.params.source_shares.items()} == {
+        "a, b": {"min": 0.5, "max": 1.0},
+        "数据": {"min": 0.0, "max": 0.25},
+    }
+    assert (first.params.external.path, first.params.external.score_column) == (path, "null")
+    assert len({name_of({"name": "数" * 300 + end}) for end in "ab"}) == 2
+    assert all(len(name.encode()) <= 200 and "/" not in name for name in (second.name, name_of({"name": "数" * 300})))
+    _, bad = settings_of([{"select": None}], CONF)
+    assert "select=null" in bad
+
+
 def test_several_runs_and_a_folder_of_them(folders, tmp_path):
     for name in ("one", "two"):
         shutil.copytree(folders.statistics, tmp_path / "runs" / name / "statistics")

@@ -10,9 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from mygo.errors import UserError
+from mygo.selection.reading.statistics import open_statistics
 from mygo.selection.scores.combine import combined, scaled_ranks, z_scores
 from mygo.selection.scores.routers import good_experts
-from mygo.selection.statistics import open_statistics
 from tests.selection.by_hand import Sample, lists
 
 # two layers of four experts, mean over tokens
@@ -108,7 +108,8 @@ def test_ranks_and_z_scores_by_hand():
     np.testing.assert_allclose(scaled_ranks(np.array([3.0, 1, 3, 7])), [0.5, 0, 0.5, 1])
     np.testing.assert_allclose(scaled_ranks(np.array([5.0])), [0.5])
     np.testing.assert_allclose(z_scores(np.array([1.0, 3, 5])), np.array([-1, 0, 1]) * math.sqrt(1.5))
-    np.testing.assert_allclose(z_scores(np.array([2.0, 2])), [0, 0])
+    for equal in (np.array([2.0, 2]), np.full(3, 0.1)):  # three times 0.1 is not quite 0.3
+        assert set(z_scores(equal).tolist()) == {0.0}
     assert len(scaled_ranks(np.array([]))) == len(z_scores(np.array([]))) == 0
     # the third lacks one part, so that neither part's ranks know it
     first, second = np.array([10.0, 20, 99, 30]), np.array([1.0, 4, np.nan, 2])
@@ -158,6 +159,13 @@ def test_a_file_is_joined_by_id(write, made, tmp_path, name):
     assert table["score"].to_pylist() == [0, 1, None, 9]
     assert table["reason"].to_pylist() == ["below_budget", "kept", "not_in_file", "kept"]
     assert (result.metrics["not_in_file"], result.metrics["graded"]) == (1, 3)
+
+
+def test_a_sample_without_a_token_to_learn_from_is_not_kept_for_its_number(write, made, tmp_path):
+    samples = [made.Sample("a", i, [1.0] * (i == 3), np.zeros((2, tokens))) for i, tokens in ((0, 0), (1, 1), (3, 2))]
+    given = write_own(tmp_path / "own.csv")
+    _, out = made.run(write(samples), made.params(score="external", external=given, ratio=1.0))
+    assert pq.read_table(out / "scores.parquet")["reason"].to_pylist() == ["rejected", "too_short", "kept"]
 
 
 class Named(Sample):

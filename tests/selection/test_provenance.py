@@ -8,8 +8,8 @@ import yaml
 
 from mygo.errors import UserError
 from mygo.params import check_params
-from mygo.selection.provenance import check_model
-from mygo.selection.statistics import Manifest, Statistics
+from mygo.selection.reading.provenance import check_model
+from mygo.selection.reading.statistics import Manifest, Statistics
 
 PARAMS = Path(__file__).resolve().parents[2] / "params.yaml"
 

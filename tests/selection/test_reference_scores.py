@@ -14,12 +14,12 @@ from mygo.data.chat.plain import plain_text
 from mygo.data.pool import write_pool
 from mygo.data.records import Sample
 from mygo.errors import UserError
-from mygo.selection.material import Material
+from mygo.selection.reading.material import Material
+from mygo.selection.reading.statistics import open_statistics
 from mygo.selection.run import select
 from mygo.selection.scores import SCORES
 from mygo.selection.scores import reference as scores
 from mygo.selection.scores.reference import Ngrams, dsir, rds
-from mygo.selection.statistics import open_statistics
 from tests.selection import by_hand as made
 
 LARGE = 200_003  # buckets, so that no two of a few hundred n-grams meet

@@ -6,8 +6,8 @@ import pyarrow as pa
 import pytest
 from scipy.stats import spearmanr
 
-from mygo.selection.report import read_labels
-from mygo.selection.statistics import open_statistics
+from mygo.selection.reading.statistics import open_statistics
+from mygo.selection.result.report import read_labels
 
 
 def test_metrics_by_hand(scored, made):

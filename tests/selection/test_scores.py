@@ -12,10 +12,10 @@ import pytest
 from mygo.errors import UserError
 from mygo.params import SelectParams
 from mygo.params.choices import GATE_SCORES, NEEDS
-from mygo.selection import statistics as statistics_module
+from mygo.selection.reading import statistics as statistics_module
+from mygo.selection.reading.statistics import open_statistics
 from mygo.selection.scores import SCORES
 from mygo.selection.scores.gates import layer_gates, normalised_mean, token_weights
-from mygo.selection.statistics import open_statistics
 from tests.selection.by_hand import lists
 
 LOG2, LOG3 = math.log(2), math.log(3)

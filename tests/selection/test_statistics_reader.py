@@ -9,8 +9,8 @@ import pytest
 
 from mygo.data.pool import open_pool
 from mygo.errors import UserError
+from mygo.selection.reading.statistics import open_statistics
 from mygo.selection.scores.gates import layer_gates
-from mygo.selection.statistics import open_statistics
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from mygo.params import Params, check_params
 from mygo.params.choices import BY_SCORE, Family, ObjectiveName, ScoreName, StrategyName
 from mygo.preparation.prepare import prepare
 from mygo.runtime import start_runtime
-from mygo.selection.opened import Memo, Opened, beside, open_both
+from mygo.selection.reading.opened import Memo, Opened, beside, open_both
 from mygo.selection.run import select_from
 from mygo.training.warmup import warm_up
 from tests.launch.test_inputs import composed

@@ -1,4 +1,5 @@
 """Select: from what `collect` recorded of each sample to the samples that are worth training on.
 
-The way of a sample: statistics -> scores (clustering) -> strategies -> output; agreement and report say how well.
+The way of a sample: reading -> scores (clustering) -> strategies -> spending -> result; agreement says how well.
+Many does all of it by many settings.
 """

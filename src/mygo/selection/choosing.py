@@ -10,14 +10,14 @@ import numpy as np
 
 from mygo.errors import UserError
 from mygo.params import SelectParams
-from mygo.selection.budget import most_that_fit, samples_of, spend
 from mygo.selection.clustering.clusters import Clustering, cluster
 from mygo.selection.clustering.features import features_of
-from mygo.selection.duplicates import Grams, duplicates_along, read_grams, shared_buckets
 from mygo.selection.grading import Graded
-from mygo.selection.material import stream
-from mygo.selection.opened import Opened, digest_of
 from mygo.selection.ranking import number_sources
+from mygo.selection.reading.material import stream
+from mygo.selection.reading.opened import Opened, digest_of
+from mygo.selection.spending.budget import most_that_fit, samples_of, spend
+from mygo.selection.spending.duplicates import Grams, duplicates_along, read_grams, shared_buckets
 from mygo.selection.strategies import NO_CLUSTER, STRATEGIES, Candidates
 from mygo.selection.strategies.clustered import number_clusters
 

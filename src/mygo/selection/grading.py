@@ -11,8 +11,8 @@ from mygo.errors import UserError
 from mygo.params import SelectParams
 from mygo.params.choices import BY_SCORE, Need
 from mygo.params.needs import check_needs, does_without
-from mygo.selection.material import Material
 from mygo.selection.ranking import ORDERS, rank_rows
+from mygo.selection.reading.material import Material
 from mygo.selection.scores import SCORES
 
 logger = logging.getLogger(__name__)

@@ -8,14 +8,14 @@ from typing import Any
 
 from mygo.params import SelectParams
 from mygo.params.choices import BY_SCORE, WITHOUT_BUDGET
-from mygo.selection import report
 from mygo.selection.choosing import Chosen, choose
 from mygo.selection.clustering.clusters import NOTHING, Clustering
 from mygo.selection.grading import Graded, grade
-from mygo.selection.material import Material
-from mygo.selection.opened import Opened, open_both
-from mygo.selection.output import scores_table, write_selection
-from mygo.selection.reasons import reasons
+from mygo.selection.reading.material import Material
+from mygo.selection.reading.opened import Opened, open_both
+from mygo.selection.result import report
+from mygo.selection.result.output import scores_table, write_selection
+from mygo.selection.result.reasons import reasons
 
 logger = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from sklearn.metrics import roc_auc_score
 
 from mygo.data.labels import read_label_columns
 from mygo.errors import UserError
-from mygo.selection.statistics import open_statistics
+from mygo.selection.reading.statistics import open_statistics
 from tests.selection.agreement.running import ROWS, rows_of, run
 
 

@@ -10,7 +10,7 @@ from mygo.data.pool import write_pool
 from mygo.data.records import Sample
 from mygo.preparation.tokenizer import train_tokenizer
 from mygo.selection.agreement.command import agreement
-from mygo.selection.statistics import open_statistics
+from mygo.selection.reading.statistics import open_statistics
 from tests.selection.agreement.running import PARAMS
 
 

@@ -21,7 +21,7 @@ from tests.selection.by_hand import run_select as run
         (
             2,
             {"features": "router_logits"},
-            r"holds no features .*\(router_logits\).*: router_probs, gate_profile, text$",
+            r"holds no features .*\(router_logits\); takes router_probs, gate_profile, text$",
         ),
         ("auto", {"method": "hdbscan", "backend": "cuml"}, r"backend: got cuml, and cuml is not installed here"),
     ],

@@ -9,7 +9,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 
 from mygo.selection.clustering import features
 from mygo.selection.clustering.features import features_of
-from mygo.selection.statistics import open_statistics
+from mygo.selection.reading.statistics import open_statistics
 
 
 def asked(made, **changes):
@@ -82,6 +82,12 @@ def test_text_is_latent_semantic_analysis_of_what_is_said(write, made, talks):
     loadings = np.linalg.norm(features.text(None, np.arange(20), folders.pool, 0), axis=0)
     np.testing.assert_allclose(loadings, whole[:7], rtol=1e-4)
     assert x.tobytes() == featured(made, folders, range(20), features="text").tobytes()
+
+
+@pytest.mark.filterwarnings("error")
+def test_equal_texts_say_nothing(write, made):
+    folders = write([made.Sample("a", i, [1.0], np.zeros((2, 2))) for i in range(6)])
+    assert np.ptp(featured(made, folders, range(6), features="text", pca=1)) == 0
 
 
 def test_text_of_some_rows_and_of_none(write, made, talks, monkeypatch):

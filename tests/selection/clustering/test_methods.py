@@ -58,6 +58,11 @@ def test_equal_rows_are_one_cluster_or_some(method, k):
 
 
 @pytest.mark.parametrize("method", ["kmeans", "spectral", "gaussian_mixture"])
+def test_one_row_is_one_cluster(method):
+    assert labels(method, unit_rows(30), 1).tolist() == [0]
+
+
+@pytest.mark.parametrize("method", ["kmeans", "spectral", "gaussian_mixture"])
 @pytest.mark.parametrize("k", [1, 5, 6])
 def test_as_many_clusters_as_rows(method, k):
     found = labels(method, unit_rows(0, 30, 60, 90, 120, 150), k)
@@ -153,6 +158,12 @@ def test_the_elbow_is_where_the_topics_are():
     assert found == elbow.find_elbow(x, clustering(k_range=[2, 20]), 0)
     assert found.gap[0] > found.gap[-1] > 0
     assert elbow.find_elbow(x[:6], clustering(k_range=[2, 20]), 0).tried[-1] == 6  # no more than there are rows
+
+
+def test_the_elbow_draws_as_many_rows_as_the_fewest_clusters(monkeypatch):
+    monkeypatch.setattr(elbow, "ELBOW_ROWS", 10)
+    x, _ = around_topics(60, 9, 32, 0.3)
+    assert elbow.find_elbow(x, clustering(k_range=[20, 30]), 0).tried == [20]
 
 
 def test_sizes_noise_and_silhouette_by_hand():

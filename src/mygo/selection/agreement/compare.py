@@ -12,9 +12,9 @@ from mygo.params import load_params
 from mygo.selection.agreement.graded import graded_scores, held_fixed
 from mygo.selection.agreement.labels import Column, Label, joined_columns, read_label
 from mygo.selection.agreement.table import Pool, Size, Table, tabulate
-from mygo.selection.material import Material
-from mygo.selection.opened import beside
-from mygo.selection.statistics import open_statistics
+from mygo.selection.reading.material import Material
+from mygo.selection.reading.opened import beside
+from mygo.selection.reading.statistics import open_statistics
 
 
 @dataclass(frozen=True)

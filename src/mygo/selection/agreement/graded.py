@@ -14,8 +14,8 @@ from mygo.errors import UserError, listed, shown
 from mygo.params.choices import LOW_IS_GOOD, ScoreName
 from mygo.params.needs import check_needs
 from mygo.selection.grading import held
-from mygo.selection.material import Material
 from mygo.selection.ranking import ORDERS
+from mygo.selection.reading.material import Material
 from mygo.selection.scores import SCORES
 
 HELD = ("length", "words", "perplexity", "answer_nll")  # what a score should know more than

@@ -21,8 +21,8 @@ from mygo.selection.clustering.kmeans import kmeans, objective
 from mygo.selection.clustering.projection import project
 from mygo.selection.clustering.samples import draw
 from mygo.selection.clustering.spectral import spectral
-from mygo.selection.material import stream
-from mygo.selection.statistics import Statistics
+from mygo.selection.reading.material import stream
+from mygo.selection.reading.statistics import Statistics
 from mygo.selection.strategies.clustered import NOISE
 
 logger = logging.getLogger(__name__)

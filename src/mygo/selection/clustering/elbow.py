@@ -12,7 +12,7 @@ import numpy as np
 from mygo.params import ClusteringParams
 from mygo.selection.clustering.kmeans import spherical_kmeans
 from mygo.selection.clustering.samples import draw
-from mygo.selection.material import stream
+from mygo.selection.reading.material import stream
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ def find_elbow(x_RD: np.ndarray, params: ClusteringParams, seed: int) -> Elbow:
     """Spherical k-means on a draw of the rows, for numbers of clusters over `k_range`; the knee of 1 - mean cosine is
     taken. Takes `k_range[0]` <= rows.
     """
-    x_SD = x_RD[draw(len(x_RD), ELBOW_ROWS, stream(seed, "elbow"))]
+    x_SD = x_RD[draw(len(x_RD), max(ELBOW_ROWS, params.k_range[0]), stream(seed, "elbow"))]
     tried = numbers(params.k_range[0], min(params.k_range[1], len(x_SD)))
     found = [spherical_kmeans(x_SD, k, stream(seed, f"elbow {k}"), params.max_iters) for k in tried]
     gap = [max(0.0, 1 - result.objective) for result in found]

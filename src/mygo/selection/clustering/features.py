@@ -15,8 +15,8 @@ from mygo.errors import UserError
 from mygo.params import ClusteringParams
 from mygo.selection.clustering.kmeans import normalise
 from mygo.selection.clustering.samples import draw
-from mygo.selection.material import stream
-from mygo.selection.statistics import CLUSTERED_BY, Statistics
+from mygo.selection.reading.material import stream
+from mygo.selection.reading.statistics import CLUSTERED_BY, Statistics
 
 TEXT_FEATURES = 100  # of the text, as is usual for latent semantic analysis
 HASHED = 2**18  # W
@@ -70,7 +70,8 @@ def text(_recorded: Statistics, rows: np.ndarray, pool: Path, seed: int) -> np.n
     words = len(np.unique(weights_RW.indices))
     components = max(1, min(TEXT_FEATURES, len(rows) - 1, words - 1))
     svd = TruncatedSVD(components, random_state=int(stream(seed, "text").integers(2**31)))
-    return svd.fit_transform(weights_RW).astype(np.float32)
+    with np.errstate(invalid="ignore", divide="ignore"):  # equal texts: there is no variance to share
+        return svd.fit_transform(weights_RW).astype(np.float32)
 
 
 def _texts(pool: Path, rows: np.ndarray) -> Iterator[list[str]]:
@@ -116,6 +117,8 @@ def _components(x_RD: np.ndarray, count: int, seed: int) -> np.ndarray:
 
     rng = stream(seed, "pca")
     drawn = draw(len(x_RD), max(PCA_ROWS, count), rng)
-    pca = PCA(count, svd_solver="randomized", random_state=int(rng.integers(2**31))).fit(x_RD[drawn])
+    pca = PCA(count, svd_solver="randomized", random_state=int(rng.integers(2**31)))
+    with np.errstate(invalid="ignore", divide="ignore"):  # equal rows: there is no variance to share
+        pca.fit(x_RD[drawn])
     chunks = [pca.transform(x_RD[start : start + BATCH_ROWS]) for start in range(0, len(x_RD), BATCH_ROWS)]
     return np.concatenate(chunks).astype(np.float32)

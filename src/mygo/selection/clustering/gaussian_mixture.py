@@ -10,7 +10,7 @@ import numpy as np
 
 from mygo.params import ClusteringParams
 from mygo.selection.clustering.samples import draw
-from mygo.selection.material import stream
+from mygo.selection.reading.material import stream
 
 logger = logging.getLogger(__name__)
 
@@ -24,6 +24,8 @@ def gaussian_mixture(x_RD: np.ndarray, k: int, params: ClusteringParams, seed: i
     Expectation maximisation, `max_iters` at most, from one k-means, on a draw of `MOST_ROWS` rows (or of `k`, if that
     is more).
     """
+    if len(x_RD) == 1:  # scikit-learn takes two or more
+        return np.zeros(1, dtype=np.int32)
     from sklearn.mixture import GaussianMixture
 
     rng = stream(seed, "gaussian_mixture")

@@ -13,7 +13,7 @@ import numpy as np
 
 from mygo.params import ClusteringParams
 from mygo.selection.clustering.samples import draw, follow_rows
-from mygo.selection.material import stream
+from mygo.selection.reading.material import stream
 
 logger = logging.getLogger(__name__)
 

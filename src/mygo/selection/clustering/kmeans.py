@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 
 from mygo.params import ClusteringParams
-from mygo.selection.material import stream
+from mygo.selection.reading.material import stream
 
 logger = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from mygo.errors import UserError
-from mygo.selection.material import stream
+from mygo.selection.reading.material import stream
 
 DRAWN_ROWS = 2_000
 FEWEST_FOR_UMAP = 5  # its layout starts from eigenvectors of a graph of neighbours

@@ -1,17 +1,19 @@
 """Select by many settings; each gets a folder with what `stages.select` would have written, byte for byte."""
 
+import fcntl
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from mygo.errors import UserError, shown
 from mygo.metrics import write_metrics, write_plot
 from mygo.selection.many.settings import Setting
-from mygo.selection.opened import Memo, Opened, beside, open_both
+from mygo.selection.reading.opened import Memo, Opened, beside, open_both
 from mygo.selection.run import select_from
-from mygo.workdir import digest, hash_folder, write_atomically
+from mygo.workdir import digest, hash_folder, write_atomically, writing
 
 logger = logging.getLogger(__name__)
 
@@ -53,15 +55,38 @@ def find_folders(places: Sequence[Path]) -> list[Folders]:
 
 def select_many(settings: Sequence[Setting], runs: Sequence[Folders], out: Path) -> dict[str, str]:
     """Select by every setting from every run, to `<out>/<setting>/`, or `<out>/<run>/<setting>/` where there are
-    several runs. What is finished already, by the same setting, code, statistics and pool, is left as it is.
+    several runs. What is finished already, by the same setting, code, statistics, pool and reference set, is left as it
+    is.
 
     Returns what is wrong with each selection that could not be made, by its folder; the others are made all the same.
+    Raises `UserError` if another process selects into `out`.
     """
+    with _alone(out):
+        return _select_all(settings, runs, out)
+
+
+@contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """Two at once would take each other's unfinished folders away. No setting has a name that begins with a dot."""
+    with writing(out):
+        out.mkdir(parents=True, exist_ok=True)
+        file = (out / ".lock").open("w")
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(f"{out}: another select-many writes to it; wait for it, or take another --out") from None
+        yield
+
+
+def _select_all(settings: Sequence[Setting], runs: Sequence[Folders], out: Path) -> dict[str, str]:
     failed: dict[str, str] = {}
     for run in runs:
         try:
-            opened = open_both(run.statistics, run.pool, Memo(SHARED_BYTES), *beside(run.statistics, run.pool))
-            made_of = digest([hash_folder(run.statistics), hash_folder(run.pool), _code()])
+            reference = beside(run.statistics, run.pool)
+            opened = open_both(run.statistics, run.pool, Memo(SHARED_BYTES), *reference)
+            folders = (run.statistics, run.pool, *reference)
+            made_of = digest([*(folder and hash_folder(folder) for folder in folders), _code()])
         except UserError as error:
             failed[run.name or str(run.statistics)] = str(error)
             continue

@@ -13,8 +13,15 @@ from yaml import YAMLError
 
 from mygo.errors import UserError, shown
 from mygo.params import SelectParams, check_params
+from mygo.workdir import digest
 
 Overrides = Mapping[str, Any]  # {"select": "random", "select.ratio": 0.1, "seed": 1}
+NAME_BYTES = 200  # of a folder; file systems take 255
+PREFIXES = ("+", "~")  # of Hydra's own overrides
+
+
+class Word(str):
+    """A value as Hydra's overrides have it, `[1,2]` or `null`; any other text stands for itself."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +64,7 @@ def parse_sweep(words: Sequence[str]) -> list[Overrides]:
             raise UserError(f"-S: got {shown(word)}; takes key=value, or key=a,b")
         if listed.startswith("choice(") and listed.endswith(")"):
             listed = listed[len("choice(") : -1]
-        values[key] = [*values.get(key, []), *_split(listed)]
+        values[key] = [*values.get(key, []), *map(Word, _split(listed))]
     return grid(values)
 
 
@@ -89,37 +96,50 @@ def name_of(overrides: Overrides) -> str:
     given = overrides.get("name")
     words = [f"{key.removeprefix('select.')}={_written(value)}" for key, value in overrides.items()]
     name = str(given) if given is not None else ",".join(words)
-    return (
-        "".join(letter if letter.isalnum() or letter in "=,.+-_" else "_" for letter in name).lstrip(".") or "default"
-    )
+    safe = "".join(letter if letter.isalnum() or letter in "=,.+-_" else "_" for letter in name).lstrip(".")
+    if len(safe.encode()) > NAME_BYTES:
+        safe = f"{safe.encode()[: NAME_BYTES - 20].decode(errors='ignore')}-{digest(name)[:16]}"
+    return safe or "default"
 
 
 def _composed(overrides: Sequence[Overrides], conf: Path) -> tuple[list[Any], list[str]]:
-    """What Hydra composes of each, and why it does not."""
-    from hydra import compose, initialize_config_dir
+    """What comes of each with the presets, and why it does not."""
+    from hydra import initialize_config_dir
     from hydra.errors import HydraException
 
     raws: list[Any] = []
     problems: list[str] = []
     with initialize_config_dir(str(conf.resolve()), version_base=None):
         for entry in overrides:
-            words = [_override(key, value) for key, value in entry.items() if key != "name"]
             try:
-                raws.append(OmegaConf.to_container(compose("config", overrides=words), resolve=True))
+                raws.append(_compose({key: value for key, value in entry.items() if key != "name"}))
                 problems.append("")
-            except (HydraException, OmegaConfBaseException) as error:
+            except (HydraException, OmegaConfBaseException, ValueError) as error:
                 raws.append(None)
                 problems.append(" ".join(str(error).split()))
     return raws, problems
 
 
-def _override(key: str, value: Any) -> str:
-    """Keys of a user's own, such as names of sources, are not in the presets: `++` adds them."""
-    return f"{'++' if isinstance(value, Mapping) else ''}{key}={_written(value)}"
+def _compose(entry: Overrides) -> Any:
+    """Hydra composes presets and what is written as its overrides are; other values are put in as they are, whatever
+    letters their texts have, and names of a user's own in mappings.
+    """
+    from hydra import compose
+
+    by_hydra = [key for key, value in entry.items() if isinstance(value, Word) or _is_preset(key, value)]
+    config = compose("config", overrides=[f"{key}={_written(entry[key])}" for key in by_hydra])
+    for key in entry.keys() - set(by_hydra):
+        OmegaConf.update(config, key, entry[key], merge=True, force_add=True)
+    return OmegaConf.to_container(config, resolve=True)
+
+
+def _is_preset(key: str, value: Any) -> bool:
+    """Also what Hydra has to say about: a key that is none of ours."""
+    return key.startswith(PREFIXES) or not key or ("." not in key and isinstance(value, str | None))
 
 
 def _written(value: Any) -> str:
-    """A value as Hydra's overrides have it: JSON, with names of its own unquoted."""
+    """A value as Hydra's overrides have it, in the name of its folder too: JSON, with nothing quoted."""
     if value is None:
         return "null"
     if isinstance(value, Mapping):

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from mygo.params.choices import Order, ScoreName
-from mygo.selection.material import Material
+from mygo.selection.reading.material import Material
 from mygo.selection.scores.combine import combined
 from mygo.selection.scores.external import external
 from mygo.selection.scores.gates import normalized, quality, raw, weighted

@@ -32,8 +32,9 @@ def scaled_ranks(value_G: np.ndarray) -> np.ndarray:
 
 def z_scores(value_G: np.ndarray) -> np.ndarray:
     """Distance from the mean in standard deviations (of the population); 0 where all are equal."""
-    spread = value_G.std() if len(value_G) else 0.0
-    return (value_G - value_G.mean()) / spread if spread > 0 else np.zeros(len(value_G))
+    if not len(value_G) or value_G.min() == value_G.max():  # whose mean is not quite the value, nor the spread quite 0
+        return np.zeros(len(value_G))
+    return (value_G - value_G.mean()) / value_G.std()
 
 
 SCALES: dict[CombineBy, Callable[[np.ndarray], np.ndarray]] = {"ranks": scaled_ranks, "z_scores": z_scores}

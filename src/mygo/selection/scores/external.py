@@ -2,9 +2,11 @@
 
 import numpy as np
 
-from mygo.selection.material import Material
+from mygo.selection.reading.material import Material
 
 
 def external(material: Material) -> np.ndarray:
-    """The column `select.external.score_column` of the file `select.external.path`, joined by id."""
-    return material.external.score_N
+    """The column `select.external.score_column` of the file `select.external.path`, joined by id. The file may have a
+    number for a sample that collect rejected, or that is of one token: there is nothing to learn from it.
+    """
+    return np.where(material.statistics.values("n_tokens") >= 2, material.external.score_N, np.nan)

@@ -7,8 +7,8 @@ import numpy as np
 
 from mygo.errors import UserError
 from mygo.params.choices import Tokens
-from mygo.selection.material import Material
-from mygo.selection.statistics import Statistics, TokenBatch
+from mygo.selection.reading.material import Material
+from mygo.selection.reading.statistics import Statistics, TokenBatch
 
 
 def quality(material: Material) -> np.ndarray:

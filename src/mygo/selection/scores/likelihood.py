@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from mygo.selection.material import Material
-from mygo.selection.statistics import Statistics
+from mygo.selection.reading.material import Material
+from mygo.selection.reading.statistics import Statistics
 
 MAX_NLL = 80.0  # nats; perplexity exp(80) = 5.5e34 is where it is clipped, so that means of it stay finite
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mygo.selection.material import Material
+from mygo.selection.reading.material import Material
 
 
 def length(material: Material) -> np.ndarray:

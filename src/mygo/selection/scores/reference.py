@@ -15,9 +15,9 @@ from mygo.data.chat.plain import plain_text
 from mygo.data.pool import holds_samples, iter_batches
 from mygo.data.records import from_records
 from mygo.errors import UserError
-from mygo.selection.material import Material
-from mygo.selection.statistics import AGAIN, Statistics, open_statistics
-from mygo.selection.vectors import read_vectors
+from mygo.selection.reading.material import Material
+from mygo.selection.reading.statistics import AGAIN, Statistics, open_statistics
+from mygo.selection.reading.vectors import read_vectors
 
 WEIGHTED = "base_hidden_weighted"
 COSINES = 2**22  # rows x reference samples in memory at once

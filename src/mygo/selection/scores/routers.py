@@ -7,7 +7,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from mygo.selection.material import Material
+from mygo.selection.reading.material import Material
 
 
 def expert_logits(material: Material) -> np.ndarray:

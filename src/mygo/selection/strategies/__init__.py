@@ -1,4 +1,4 @@
-"""Strategies: each an order of the rows that can be kept. `mygo.selection.budget` spends the budget along it."""
+"""Strategies: each an order of the rows that can be kept. `mygo.selection.spending` spends the budget along it."""
 
 from collections.abc import Callable
 

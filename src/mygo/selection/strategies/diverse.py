@@ -1,4 +1,5 @@
 """Strategies that spread over the features without clusters. The score decides ties alone: the best-ranked row first.
+Equal rows come out of a matrix product with differences of rounding, so that what lies within `TIE` is a tie.
 
 R rows, D features of length 1, M rows that must be covered. Only the rows that the
 budget can keep are chosen greedily; the rest follows by what it would add at the end, or as it is ranked.
@@ -15,6 +16,7 @@ logger = logging.getLogger(__name__)
 
 COVERED_ROWS = 16_384  # facility location: of a larger pool a draw of this many is to be covered
 MISSED = 0.01  # facility location: how far below the greedy sum a draw may stay, in the mean
+TIE = 1e-6  # of a cosine, or as a share of a gain
 BLOCK_VALUES = 2**24  # similarities in memory at once, 64 MiB
 
 
@@ -29,7 +31,7 @@ def k_center(candidates: Candidates) -> np.ndarray:
     nearest_R = np.full(len(ranked), -np.inf, dtype=np.float32)  # similarity to the closest row that was taken
     taken: list[int] = []
     for _ in range(candidates.most):
-        place = int(np.argmin(nearest_R))  # of equals the first, which is ranked best
+        place = int(np.argmax(nearest_R <= nearest_R.min() + TIE))  # of equals the first, which is ranked best
         taken.append(place)
         np.maximum(nearest_R, x_RD @ x_RD[place], out=nearest_R)
         nearest_R[place] = np.inf
@@ -59,7 +61,7 @@ def facility_location(candidates: Candidates) -> np.ndarray:
         if drawn < len(places):
             places = np.sort(candidates.rng.choice(places, drawn, replace=False))
         gains = _gains(x_RD, places, covered_MD, best_M)
-        place = int(places[np.argmax(gains)])  # of equals the first, which is ranked best
+        place = int(places[np.argmax(gains >= gains.max() * (1 - TIE))])  # of equals the first, which is ranked best
         taken.append(place)
         left_R[place] = False
         np.maximum(best_M, covered_MD @ x_RD[place], out=best_M)

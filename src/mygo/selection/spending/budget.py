@@ -14,7 +14,7 @@ import numpy as np
 from mygo.errors import UserError, listed, shown
 from mygo.params import SelectParams
 from mygo.params.choices import WITHOUT_BUDGET
-from mygo.selection.quotas import Quotas
+from mygo.selection.spending.quotas import Quotas
 
 KEY = "select.source_shares"
 

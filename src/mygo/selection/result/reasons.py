@@ -5,7 +5,7 @@ import numpy as np
 from mygo.params.choices import ANSWER_SCORES, BY_CHANCE, GATE_SCORES, ScoreName
 from mygo.selection.choosing import Chosen
 from mygo.selection.grading import Graded, above_ceiling
-from mygo.selection.material import Material
+from mygo.selection.reading.material import Material
 
 
 def reasons(material: Material, graded: Graded, chosen: Chosen) -> list[str]:

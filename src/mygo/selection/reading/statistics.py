@@ -159,8 +159,8 @@ class Statistics:
             if name in schema.names and pa.types.is_fixed_size_list(schema.field(name).type):
                 return name, schema.field(name).type.list_size
         raise UserError(
-            f"select.clusters: {self.folder} holds no features of samples ({', '.join(names)}), so they cannot be "
-            f"clustered by them; takes null, or other select.clustering.features: {self._other_features(schema)}"
+            f"select.clustering.features: {self.folder} holds no features of samples ({', '.join(names)}); takes "
+            f"{self._other_features(schema)}"
         )
 
     @staticmethod

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from mygo.errors import UserError
 from mygo.params import CollectParams
-from mygo.selection.statistics import AGAIN, Statistics
+from mygo.selection.reading.statistics import AGAIN, Statistics
 
 
 def check_model(statistics: Statistics, digests: Path, params: CollectParams) -> None:

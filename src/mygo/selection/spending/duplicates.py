@@ -2,11 +2,13 @@
 
 R rows, G grams of all rows end to end, P permutations, B bands.
 
-Texts are lower-cased and cut at white space; a text of fewer words is one gram. Candidates are found by MinHash (rensa)
+Texts are lower-cased and cut at white space, and where a script has none between words, at every letter; a text of
+fewer words is one gram. Candidates are found by MinHash (rensa)
 in bands, and the Jaccard similarity of their sets of grams is then computed exactly, so that what MinHash gets wrong is
 at most a pair that it misses (0.5 % of those right at the limit).
 """
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -21,6 +23,9 @@ WORDS = 5
 PERMUTATIONS = 128
 CAUGHT = 0.995  # of the pairs right at the limit
 BATCH_ROWS = 4096
+UNSPACED = re.compile(  # Thai and Lao, Myanmar, Khmer, kana, Han
+    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
+)
 STEP = np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio: an odd number without pattern
 OF_A_PAD = np.uint64(0x2545F4914F6CDD1D)
 
@@ -37,11 +42,17 @@ class Grams:
     def of(self, row: int) -> np.ndarray:
         return self.values[self.first_R[row] : self.first_R[row + 1]]
 
-    def jaccard(self, one: int, other: int) -> float:
-        """Size of the intersection over that of the union; 1 for two empty texts."""
-        a, b = self.of(one), self.of(other)
-        shared = len(a) + len(b) - len(np.union1d(a, b))
-        return shared / (len(a) + len(b) - shared) if len(a) or len(b) else 1.0
+    def jaccard(self, one: int, others: np.ndarray) -> np.ndarray:
+        """Size of the intersection over that of the union, with each of the others; 1 for two empty texts."""
+        own, first_O, size_O = self.of(one), self.first_R[others], self.first_R[others + 1] - self.first_R[others]
+        end_O = np.cumsum(size_O)
+        theirs = self.values[np.arange(size_O.sum()) + np.repeat(first_O - (end_O - size_O), size_O)]
+        before = np.zeros(len(theirs) + 1, dtype=np.int64)  # how many of own are among theirs before each place
+        if len(own):
+            before[1:] = np.cumsum(own[np.searchsorted(own, theirs).clip(max=len(own) - 1)] == theirs)
+        shared_O = before[end_O] - before[end_O - size_O]
+        union_O = len(own) + size_O - shared_O
+        return np.where(union_O > 0, shared_O / np.maximum(union_O, 1), 1.0)
 
 
 def read_grams(pool: Path) -> Grams:
@@ -63,8 +74,8 @@ def duplicates_along(order: np.ndarray, grams: Grams, shared: Buckets, similarit
     duplicate_of: dict[int, int] = {}
     for row in place:
         buckets = shared[row]
-        others = {other for bucket in buckets for other in stayed.get(bucket, ())}
-        alike = [other for other in others if grams.jaccard(row, other) >= similarity]
+        others = np.array(sorted({other for bucket in buckets for other in stayed.get(bucket, ())}), dtype=np.int64)
+        alike = others[grams.jaccard(row, others) >= similarity].tolist()
         if alike:
             duplicate_of[row] = min(alike, key=place.__getitem__)
             continue
@@ -120,11 +131,16 @@ def _text(message: dict[str, str | None]) -> str:
     return f"{message['content'] or ''} {message['tool_calls'] or ''}"
 
 
+def words_of(text: str) -> list[str]:
+    lower = text.lower()
+    return (lower if lower.isascii() else UNSPACED.sub(r" \g<0> ", lower)).split()
+
+
 def _grams(texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
     """The distinct grams of some texts end to end, and how many each has."""
     import pandas as pd
 
-    words = [text.lower().split() for text in texts]
+    words = [words_of(text) for text in texts]
     flat = np.array([word for row in words for word in row], dtype=object)
     hashes = cast(Any, pd).util.hash_array(flat, categorize=True) if len(flat) else np.empty(0, np.uint64)
     edges = np.cumsum([0, *map(len, words)])

@@ -8,8 +8,8 @@ import numpy as np
 
 from mygo.data.pool import open_pool
 from mygo.params import SelectParams
-from mygo.selection.external import External, read_external
-from mygo.selection.statistics import Statistics
+from mygo.selection.reading.external import External, read_external
+from mygo.selection.reading.statistics import Statistics
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,7 @@ PARQUET_LINE = """
 
 
 def scores_table(keys: pa.Table, graded: Graded, chosen: Chosen, reason: Sequence[str]) -> pa.Table:
-    """Every sample of the pool, in its order. A sample that has no score (NaN) has no rank either; one that was
+    """Every sample of the pool, in its order. One that cannot be kept, or has no score (NaN), has no rank; one that was
     not clustered has null there, noise -1. `duplicate_of`: the id of the sample that stays for one.
     """
     rank = np.zeros(len(reason), dtype=np.int64)
@@ -61,7 +61,7 @@ def scores_table(keys: pa.Table, graded: Graded, chosen: Chosen, reason: Sequenc
             "label": keys["label"],
             "n_tokens": pa.array(graded.n_tokens_N.astype(np.int32)),
             "score": pa.array(graded.score_N, mask=no_score_N),
-            "rank": pa.array(rank, mask=no_score_N),
+            "rank": pa.array(rank, mask=no_score_N | (rank == 0)),
             "selected": pa.array(chosen.selected_N),
             "cluster": pa.array(chosen.cluster_N.astype(np.int32), mask=chosen.cluster_N == NO_CLUSTER),
             "reason": pa.array(reason, pa.string()),

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mygo.errors import UserError
-from mygo.selection.statistics import AGAIN, Statistics
+from mygo.selection.reading.statistics import AGAIN, Statistics
 
 
 def read_vectors(statistics: Statistics, column: str, rows: int) -> Iterator[np.ndarray]:

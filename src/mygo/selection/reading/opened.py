@@ -12,8 +12,8 @@ import pyarrow as pa
 
 from mygo.data.pool import open_pool
 from mygo.params import SelectParams
-from mygo.selection.material import Material
-from mygo.selection.statistics import Statistics, open_statistics
+from mygo.selection.reading.material import Material
+from mygo.selection.reading.statistics import Statistics, open_statistics
 
 T = TypeVar("T")
 KEYS = ["source_dataset", "source_index", "id", "label"]

@@ -1,0 +1,1 @@
+"""What select leaves: reasons -> output (files), report (metrics and plots)."""
