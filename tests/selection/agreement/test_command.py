@@ -11,7 +11,7 @@ from scipy.stats import spearmanr
 from sklearn.metrics import roc_auc_score
 
 from mygo.data.labels import read_label_columns
-from mygo.errors import UserError
+from mygo.errors import UserError, shown
 from mygo.selection.reading.statistics import open_statistics
 from tests.selection.agreement.running import ROWS, rows_of, run
 
@@ -93,8 +93,8 @@ def test_what_a_file_of_labels_does_is_said(judged, tmp_path):
     path = tmp_path / "mine.csv"
     path.write_text("id,nice,*a|b*\n" + "".join(f"judged-{i},{i % 2},{i % 2}\n" for i in range(ROWS)) + "cut\n")
     result = run(judged, "--labels", str(path))
-    assert f"nice: taken from {path}, not from the pool" in result.stderr
-    assert f"{path}: 1 of its rows cannot be read, and label nothing" in result.stderr
+    assert f"nice: taken from {shown(path, 200)}, not from the pool" in result.stderr
+    assert f"{shown(path, 200)}: 1 of its rows cannot be read, and label nothing" in result.stderr
     assert r"**\*a\|b\*** (1 is good)" in result.stdout
 
 

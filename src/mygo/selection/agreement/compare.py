@@ -67,11 +67,11 @@ def _joined(
     """The columns of the file; what of it is not used is noted, and what takes the place of a column of the pool."""
     joined = joined_columns(path, id_column, ids)
     if left := len(ids) - joined.found:
-        notes.append(f"{left:,} of {len(ids):,} samples are not in {shown(path)}: they have no label of it")
+        notes.append(f"{left:,} of {len(ids):,} samples are not in {shown(path, 200)}: they have no label of it")
     if joined.unreadable:
-        notes.append(f"{shown(path)}: {joined.unreadable:,} of its rows cannot be read, and label nothing")
+        notes.append(f"{shown(path, 200)}: {joined.unreadable:,} of its rows cannot be read, and label nothing")
     if both := [name for name in joined.columns if name in columns]:
-        notes.append(f"{listed(both)}: taken from {shown(path)}, not from the pool")
+        notes.append(f"{listed(both)}: taken from {shown(path, 200)}, not from the pool")
     return joined.columns
 
 
