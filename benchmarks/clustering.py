@@ -17,7 +17,7 @@ from sklearn.cluster import kmeans_plusplus
 from threadpoolctl import threadpool_limits
 
 from benchmarks.made_statistics import Size, made_router
-from benchmarks.selection import matmul_peak
+from benchmarks.timing import matmul_peak
 from mygo.selection.clustering.kmeans import GAIN, objective, spherical_kmeans, start_centres
 
 START_ROWS = 32  # for each cluster, as ours
@@ -75,6 +75,21 @@ def measured(work: Callable[[int], Found], seed: int, x_RD: np.ndarray) -> tuple
     return *spent, objective(x_RD, label_R), iterations
 
 
+def against_faiss(x_RD: np.ndarray, k: int, iterations: int, rounds: int) -> None:
+    """Print a line for each contest."""
+    faiss.omp_set_num_threads(1)
+    print(f"{x_RD.shape[0]:,} x {x_RD.shape[1]:,}, k {k}; matmul peak {matmul_peak():.0f} GFLOP/s\n")
+    print("| what | ours CPU s | faiss CPU s | ours is | ours s | faiss s | objective, ours / faiss | iterations |")
+    print("| --- | ---: | ---: | ---: | ---: | ---: | --- | --- |")
+    for title, pair in contests(x_RD, k, iterations).items():
+        runs = [[measured(work, seed, x_RD) for work in pair] for seed in range(rounds)]
+        (cpu, clock, goal, steps), (cpu_2, clock_2, goal_2, steps_2) = (
+            [median(values) for values in zip(*of_one, strict=True)] for of_one in zip(*runs, strict=True)
+        )
+        print(f"| {title} | {cpu:.2f} | {cpu_2:.2f} | {cpu_2 / cpu:.2f} x | {clock:.1f} | {clock_2:.1f} "
+              f"| {goal:.6f} / {goal_2:.6f} | {steps:.0f} / {steps_2:.0f} |", flush=True)  # fmt: skip
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--samples", type=int, default=50_000)
@@ -84,19 +99,9 @@ def main() -> None:
     parser.add_argument("--iterations", type=int, default=10)
     parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()
-    faiss.omp_set_num_threads(1)
     with threadpool_limits(1):
         x_RD = made_router(Size(args.samples, args.layers, args.experts, tokens=False), 0)
-        print(f"{x_RD.shape[0]:,} x {x_RD.shape[1]:,}, k {args.clusters}; matmul peak {matmul_peak():.0f} GFLOP/s\n")
-        print("| what | ours CPU s | faiss CPU s | ours is | ours s | faiss s | objective, ours / faiss | iterations |")
-        print("| --- | ---: | ---: | ---: | ---: | ---: | --- | --- |")
-        for title, pair in contests(x_RD, args.clusters, args.iterations).items():
-            rounds = [[measured(work, seed, x_RD) for work in pair] for seed in range(args.rounds)]
-            (cpu, clock, goal, steps), (cpu_2, clock_2, goal_2, steps_2) = (
-                [median(values) for values in zip(*runs, strict=True)] for runs in zip(*rounds, strict=True)
-            )
-            print(f"| {title} | {cpu:.2f} | {cpu_2:.2f} | {cpu_2 / cpu:.2f} x | {clock:.1f} | {clock_2:.1f} "
-                  f"| {goal:.6f} / {goal_2:.6f} | {steps:.0f} / {steps_2:.0f} |", flush=True)  # fmt: skip
+        against_faiss(x_RD, args.clusters, args.iterations, args.rounds)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""How fast is select, next to pandas and scikit-learn doing the same on the same statistics? One thread, interleaved
-rounds, medians.
+"""How fast is select, next to pandas, scikit-learn and faiss doing the same on the same statistics? One thread,
+interleaved rounds, medians.
 
-Scores start from the shards on disk and end at the rows that are kept. Clustering starts from features in memory; both
-sides run the same number of iterations. Memory is what the work takes on top of its inputs. Stops
-with an error if the results differ: scores by more than 1e-6, kept rows at all, inertia by more than 1 %.
+Scores start from the shards on disk and end at the rows kept. Clustering starts from features in memory; both sides
+run as many iterations. Memory is what is taken on top of the inputs. Stops with an error if results differ: scores by
+more than 1e-6, kept rows at all, inertia by more than 1 %.
 
     OMP_NUM_THREADS=1 python -m benchmarks.selection
 """
@@ -14,7 +14,6 @@ import math
 import multiprocessing
 import resource
 import tempfile
-import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,8 +29,10 @@ from sklearn.cluster import KMeans
 from threadpoolctl import threadpool_limits
 
 from benchmarks import pandas_selection
+from benchmarks.clustering import against_faiss
 from benchmarks.made_statistics import Size, write_statistics
 from benchmarks.pandas_selection import Chosen
+from benchmarks.timing import MATMUL, matmul_peak, timed
 from mygo.selection.clustering.kmeans import normalise, spherical_kmeans
 from mygo.selection.ranking import rank_rows
 from mygo.selection.reading.statistics import open_statistics
@@ -39,7 +40,6 @@ from mygo.selection.scores.gates import layer_gates, normalised_mean
 from mygo.selection.spending.budget import budget_of
 
 SEED = 0
-MATMUL = 2048  # rows and columns of the product that peak is measured on
 SCORE_TOLERANCE = 1e-6
 INERTIA_TOLERANCE = 0.01
 
@@ -109,18 +109,6 @@ def inertia(x_RD: np.ndarray, label_R: np.ndarray) -> float:
     sums = [x_RD[label_R == cluster].sum(axis=0, dtype=np.float64) for cluster in np.unique(label_R)]
     sizes = np.bincount(label_R)
     return len(x_RD) - sum(float(total @ total) / size for total, size in zip(sums, sizes[sizes > 0], strict=True))
-
-
-def matmul_peak() -> float:
-    """GFLOP/s of a float32 matrix product that is large enough for the BLAS; the best of five."""
-    a = np.random.default_rng(SEED).random((MATMUL, MATMUL), dtype=np.float32)
-    return 2e-9 * MATMUL**3 / min(timed(lambda: a @ a)[0] for _ in range(5))
-
-
-def timed(work: Callable[[], Any]) -> tuple[float, Any]:
-    start = time.perf_counter()
-    result = work()
-    return time.perf_counter() - start, result
 
 
 def extra_memory(work: Callable[[], Any]) -> float:
@@ -221,11 +209,11 @@ def choosing(folder: Path, size: Size, ratio: float) -> Contest:
 def report(folder: Path, args: argparse.Namespace) -> None:
     contests = []
     for name, samples in (("sample", args.samples), ("token", args.token_samples)):
-        size = Size(samples, args.layers, args.experts, tokens=name == "token")
-        write_statistics(folder / name, size, SEED)
+        write_statistics(folder / name, size := Size(samples, args.layers, args.experts, tokens=name == "token"), SEED)
         contests.append(choosing(folder / name, size, args.ratio))
     x_RD = normalise(open_statistics(folder / "sample").features(np.arange(args.samples)))
     print_table([*contests, *clustering(x_RD, args.clusters, args.iterations, args.start_samples)], args.rounds)
+    against_faiss(x_RD, args.clusters, args.iterations, args.rounds)
 
 
 def main() -> None:
