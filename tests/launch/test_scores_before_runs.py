@@ -105,3 +105,27 @@ def test_a_family_without_gates_has_no_score_of_gates(root, family, base_model):
         preflight(params_with(root, **given, select__score=score), root)
     no_base = given | {"collect__base_nll": False}
     assert refused(root, **no_base, select__score="perplexity").startswith("select.score: got perplexity, which is ")
+
+
+def test_features_are_those_that_the_selector_records(root):
+    dense = {"convert__family": "quality_gate", "convert__base_model": "data/base/qwen3"}
+    for strategy in ({"select__clusters": 3}, {"select__strategy": "k_center"}):
+        for given, features, fits in (
+            ({}, "hidden_mean", False),
+            ({"collect__hidden_states": True}, "hidden_mean", True),
+            ({}, "gate_profile", True),
+            (dense, "router_logits", False),
+            (dense, "hidden_mean", True),
+            (UNGATED, "auto", False),
+            (UNGATED, "gate_profile", False),
+            (UNGATED, "text", True),
+            ({"collect__base_model": "Some/Hub-Model"}, "router_probs", True),
+        ):
+            asked = given | strategy | {"select__score": "length", "select__clustering__features": features}
+            if fits:
+                preflight(params_with(root, **asked), root)
+            else:
+                assert refused(root, **asked).startswith(
+                    f"select.clustering.features: got {features}, and what collect "
+                )
+    preflight(params_with(root, select__clustering__features="hidden_mean"), root)

@@ -210,3 +210,15 @@ def test_a_custom_loss_that_returns_no_tensor_is_one_sentence():
     config = GatedConfig(quality_loss_type="custom", quality_loss_function="tests.models.test_losses:no_tensor")
     with pytest.raises(UserError, match=r"no_tensor returned a float; takes \[batch, seq\] = \[1, 2\]$"):
         quality_loss([torch.zeros(1, 2, 1)], None, config)
+
+
+def detached(good_ratio, attention_mask):
+    return good_ratio.detach()
+
+
+def test_a_custom_loss_without_a_gradient_is_one_sentence():
+    """It would train nothing, and nobody would see it."""
+    config = GatedConfig(quality_loss_type="custom", quality_loss_function="tests.models.test_losses:detached")
+    with pytest.raises(UserError, match=r"^warmup\.quality_loss\.function: .*detached returned values without a grad"):
+        quality_loss([torch.zeros(1, 2, 1, requires_grad=True)], None, config)
+    quality_loss([torch.zeros(1, 2, 1)], None, config)  # where nothing is trained it may

@@ -28,10 +28,13 @@ def advice(params: Params, root: Path) -> list[str]:
 def _loss_that_is_not_read(params: Params) -> list[str]:
     """Of families without gates, whose good_ratio a quality loss would be of."""
     kind, instead = params.warmup.quality_loss.type, WITHOUT_GATES.get(params.convert.family)
-    if instead is None or kind == DEFAULT_QUALITY_LOSS:
-        return []
+    silent = params.convert.family == "stock_moe" and params.warmup.quality_loss.debug
+    unread = {"type": instead is not None and kind != DEFAULT_QUALITY_LOSS, "debug": silent}
     return [
-        f"warmup.quality_loss.type is {kind}, which convert.family={params.convert.family} does not read: {instead}"
+        f"warmup.quality_loss.{name} is {getattr(params.warmup.quality_loss, name)}, which "
+        f"convert.family={params.convert.family} does not read: {instead}"
+        for name, is_unread in unread.items()
+        if is_unread
     ]
 
 

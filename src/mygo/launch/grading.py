@@ -5,6 +5,7 @@ from typing import Literal
 
 from mygo.errors import UserError, shown
 from mygo.launch.base_models import has_routers, what_grades
+from mygo.launch.clustering import check_features
 from mygo.params import CollectParams, Params, SelectParams
 from mygo.params.choices import ALPHA_SCORES, Family, Need
 from mygo.params.families import RECORDS
@@ -29,7 +30,17 @@ def check_grading(params: Params, root: Path) -> None:
     held = will_hold(params, grader, root)
     if "gates" in held:
         _check_alpha(collect, select)
-    check_needs(select, held, f"what collect records with {_named(collect, grader)}")
+    where = f"what collect records with {_named(collect, grader)}"
+    check_needs(select, held, where)
+    check_features(select, held, routed(params, grader, root), where)
+
+
+def routed(params: Params, grader: Grader, root: Path) -> bool | None:
+    """Whether what grades has routers; `None` where that cannot be known before it is loaded."""
+    if grader != "plain" and "routers" in RECORDS[grader]:
+        return True
+    model = params.collect.base_model
+    return has_routers(params.convert.base_model if model is None else model, root)
 
 
 def will_hold(params: Params, grader: Grader, root: Path) -> frozenset[Need]:
@@ -38,10 +49,9 @@ def will_hold(params: Params, grader: Grader, root: Path) -> frozenset[Need]:
     """
     collect = params.collect
     records = frozenset() if grader == "plain" else RECORDS[grader]
-    model = params.convert.base_model if collect.base_model is None else collect.base_model
     there: dict[Need, bool] = {
         "gates": "gates" in records,
-        "routers": "routers" in records or has_routers(model, root) is not False,
+        "routers": routed(params, grader, root) is not False,
         "trash_experts": "trash_experts" in records,
         "base_nll": grader == "plain" or collect.base_nll,
         "answers_alone": collect.answer_alone,

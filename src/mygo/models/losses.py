@@ -101,6 +101,11 @@ def custom(good_BT: Tensor, mask_BT: Tensor, config: GatedConfig, part: Part) ->
         raise UserError(
             f"{key}: {config.quality_loss_function} returned {what}; takes [batch, seq] = {list(good_BT.shape)}"
         )
+    if good_BT.requires_grad and not loss_BT.requires_grad:
+        raise UserError(
+            f"{key}: {config.quality_loss_function} returned values without a gradient, which train nothing; takes "
+            "what torch computes of good_ratio"
+        )
     return AVERAGING[config.quality_loss_averaging](loss_BT, mask_BT, part)
 
 

@@ -53,6 +53,7 @@ BACKEND_OF: dict[ClusterBackend, ClusterMethod] = {"torch": "kmeans", "cuml": "h
 Projection = Literal["pca", "umap", "none"]
 BY_SCORE = frozenset({"top", "cluster_round_robin", "threshold"})  # strategies that a score decides
 BY_CHANCE = frozenset({"random", "random_balanced"})
+BY_FEATURES = frozenset({"facility_location", "k_center"})  # strategies that ask for the features of clustering
 WITHOUT_BUDGET = frozenset({"full", "threshold"})  # they keep all that qualifies, whatever the budget
 Need = Literal[
     "gates",  # what a score is made of: logits of quality gates
