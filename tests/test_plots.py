@@ -10,6 +10,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import vl_convert
 from dvc_render.html import render_html
 from dvc_render.vega import VegaRenderer
 
@@ -95,7 +96,6 @@ def histogram_rows(**groups: list[int]) -> list[dict]:
     ],
 )
 def test_the_plot_by_true_label_shows_what_there_is(tmp_path, groups, colours):
-    vl_convert = pytest.importorskip("vl_convert")
     renderer = rendered(tmp_path, "histogram_label", histogram_rows(**groups), x="bin_left", y="good", x_label="score")
     drawn = vl_convert.vegalite_to_scenegraph(json.dumps(renderer.get_filled_template()))["scenegraph"]
     bars = [mark for mark in rectangles(drawn) if mark.get("height")]
@@ -104,7 +104,6 @@ def test_the_plot_by_true_label_shows_what_there_is(tmp_path, groups, colours):
 
 
 def marks_of(renderer: VegaRenderer, kind: str) -> list[dict]:
-    vl_convert = pytest.importorskip("vl_convert")
     drawn = vl_convert.vegalite_to_scenegraph(json.dumps(renderer.get_filled_template()))["scenegraph"]
 
     def below(mark: dict) -> list[dict]:

@@ -9,8 +9,7 @@ from typing import get_args
 import pytest
 from pydantic import BaseModel
 
-from mygo.params import Params, choices
-from mygo.params.schema import TrainingParams
+from mygo.params import Params, TrainingParams, choices
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()

@@ -164,14 +164,14 @@ def test_a_dtype_that_was_asked_for_is_no_difference(case, make_params, tmp_path
 
 @pytest.mark.parametrize("mode", ["zero", "noise", "batch_noise", "low_rank", "expert_mean", "custom"])
 def test_open_gates_equal_the_base_whatever_the_trash(case, make_params, tmp_path, mode):
-    if mode == "expert_mean" and case.family == "quality_gate":
-        pytest.skip("a dense block has one expert")
     module = "torch.nn:Identity" if mode == "custom" else None
-    metrics = convert(
-        make_params(case.family, case.base, trash_expert_mode=mode, trash_expert_module=module),
-        0,
-        tmp_path / "selector",
-    )
+    params = make_params(case.family, case.base, trash_expert_mode=mode, trash_expert_module=module)
+    if mode == "expert_mean" and case.family == "quality_gate":  # a dense block has one expert
+        with pytest.raises(UserError, match=r"^convert\.trash_expert_mode: got expert_mean"):
+            convert(params, 0, tmp_path / "selector")
+        assert not (tmp_path / "selector").exists()
+        return
+    metrics = convert(params, 0, tmp_path / "selector")
     assert metrics["logits_max_abs_difference"] == 0.0
     assert load_selector(tmp_path / "selector").config.trash_expert_mode == mode
 

@@ -1,7 +1,7 @@
 """How a batch is cut into micro-batches for the processes of a launch."""
 
 from mygo.errors import UserError
-from mygo.params.schema import TrainingParams
+from mygo.params.schema.training import TrainingParams
 
 
 def micro_batches(params: TrainingParams, processes: int, stage: str) -> tuple[int, int]:

@@ -5,7 +5,7 @@ from typing import get_args
 
 from mygo.errors import UserError
 from mygo.params.choices import BY_SCORE, NEEDS, Need, ScoreName
-from mygo.params.schema import SelectParams
+from mygo.params.schema.select import SelectParams
 
 ALWAYS: frozenset[Need] = frozenset({"length", "text", "file"})  # of every pool, or refused elsewhere
 WORDS: dict[Need, str] = {

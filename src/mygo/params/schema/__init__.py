@@ -6,47 +6,13 @@ from typing import Annotated
 
 from pydantic import Field
 
-from mygo.params.schema.clustering import ClusteringParams
 from mygo.params.schema.collect import CollectParams
 from mygo.params.schema.convert import ConvertParams
 from mygo.params.schema.evaluation import EvalParams
 from mygo.params.schema.fields import Count, Place, Section
-from mygo.params.schema.prepare import (
-    BenchmarkParams,
-    HubBenchmark,
-    HubDataset,
-    MiniWorldParams,
-    PrepareParams,
-    ReferenceParams,
-)
-from mygo.params.schema.select import CombinedScore, DsirParams, ExternalParams, SelectParams, SourceShare
-from mygo.params.schema.training import FinetuneParams, LoraParams, QualityLossParams, TrainingParams, WarmupParams
-
-__all__ = [
-    "BenchmarkParams",
-    "ClusteringParams",
-    "CollectParams",
-    "CombinedScore",
-    "ConvertParams",
-    "DsirParams",
-    "EvalParams",
-    "ExternalParams",
-    "FinetuneParams",
-    "HubBenchmark",
-    "HubDataset",
-    "InputsParams",
-    "LaunchParams",
-    "LoraParams",
-    "MiniWorldParams",
-    "Params",
-    "PrepareParams",
-    "QualityLossParams",
-    "ReferenceParams",
-    "SelectParams",
-    "SourceShare",
-    "TrainingParams",
-    "WarmupParams",
-]
+from mygo.params.schema.prepare import PrepareParams
+from mygo.params.schema.select import SelectParams
+from mygo.params.schema.training import FinetuneParams, WarmupParams
 
 
 class LaunchParams(Section):
