@@ -52,7 +52,6 @@ def test_umap_is_an_extra(monkeypatch):
 
 @pytest.mark.slow
 def test_umap_parts_the_topics():
-    pytest.importorskip("umap", reason="an extra, pip install 'mygo[umap]'")
     x, topic = around_topics(200, 2, 16, 0.1)
     _, placed = project(x, topic, "umap", 0)
     centres = np.stack([placed[topic == t].mean(axis=0) for t in (0, 1)])
